@@ -53,11 +53,15 @@ def _place_on_line(x: np.ndarray) -> np.ndarray:
 class BlobComparison:
     """How far one blob is from the recorded one: the largest differences over all its elements and steps.
 
-    name (str): the blob; shape (tuple): its shape in the last step; steps (int): in how many steps it was recorded;
-    max_ulp (int): largest ULP distance; max_abs, max_rel (float): largest absolute difference, and largest difference
-    relative to the larger of the two magnitudes; max_scaled (float): largest difference relative to the largest recorded
-    magnitude of the blob in its step; same_argmax (bool or None): for probabilities, whether the most probable class is always the
-    same; within (bool): whether all of it is within the limit.
+    name (str): the blob.
+    shape (tuple): its shape in the last step.
+    steps (int): in how many steps it was recorded.
+    max_ulp (int): largest ULP distance.
+    max_abs (float): largest absolute difference.
+    max_rel (float): largest difference relative to the larger of the two numbers.
+    max_scaled (float): largest difference relative to the largest number that was recorded for the blob in its step.
+    same_argmax (bool or None): for probabilities, whether the most probable class is always the same.
+    within (bool): whether all of it is within the limit.
     """
 
     name: str

@@ -7,7 +7,6 @@ when every blob of every case is within its limit.
 import argparse
 import json
 import math
-import sys
 from dataclasses import asdict
 
 from lrcn import cli
