@@ -8,6 +8,7 @@ pass a group `step_NNN` with `input/BLOB` (set before the pass; an input that a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,11 +232,9 @@ def compare_case(path: str | Path, numerics: str = "exact", max_ulp: int | None 
 
 
 def _class_axis(net: Net, name: str) -> int | None:
-    """The axis of the classes where blob `name` holds probabilities: a top of a Softmax layer, or a split's copy of it."""
+    """The axis of the classes where blob `name` holds probabilities: the top of a Softmax layer, or a split's copy."""
     for layer in net.definition.layer:
-        if layer.type == "Softmax" and (
-            name == layer.top[0] or name.startswith(f"{layer.top[0]}_{layer.name}_0_split_")
-        ):
+        if layer.type == "Softmax" and re.fullmatch(f"{re.escape(layer.top[0])}(_.*_split_[0-9]+)?", name):
             return layer.softmax_param.axis
     return None
 
