@@ -160,7 +160,9 @@ class Dump:
         )
         if self.phase not in ("TRAIN", "TEST"):
             raise Error(f'{path}: expected the attribute phase to be "TRAIN" or "TEST", found {self.phase!r}')
-        self._steps = sorted(name for name in self._file if name.startswith("step_"))
+        self._steps = sorted(
+            (name for name in self._file if re.fullmatch(r"step_\d+", name)), key=lambda name: int(name.split("_")[1])
+        )
         if not self._steps:
             raise Error(f"{path}: expected groups step_000, step_001, ..., found none")
 

@@ -69,8 +69,8 @@ def write_case(folder, net, net_path, steps, attributes, backward):
             dump.attrs["format"] = FORMAT
             for name, value in attributes.items():
                 dump.attrs[name] = value
-            for step in sorted(steps):
-                record_pass(net, steps[step], dump.create_group(step), backward)
+            for index, step in enumerate(sorted(steps, key=lambda name: int(name[len("step_") :]))):
+                record_pass(net, steps[step], dump.create_group("step_%03d" % index), backward)
         os.rename(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
