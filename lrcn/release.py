@@ -225,8 +225,8 @@ def verify_frames(folder: Path, video: Video) -> Step:
         columns = step.check(f"columns of frame {index}", video.size[1], image.shape[1], 0)
         if not (rows and columns):
             step.causes.append(
-                f"Frames are {image.shape[1]}x{image.shape[0]}, {video.size[1]}x{video.size[0]} is expected: ffmpeg was "
-                "told to scale, or the clip is not UCF101's own file."
+                f"Frames are {image.shape[1]}x{image.shape[0]}, {video.size[1]}x{video.size[0]} is expected: ffmpeg "
+                "was told to scale, or the clip is not UCF101's own file."
             )
             return step
     means = {index: float(image.mean(dtype=np.float64)) for index, image in images.items()}
@@ -258,8 +258,8 @@ def _cause_of_other_means(paths: list[Path], means: Mapping[int, float], index: 
     for other, path in enumerate(paths):
         if abs(float(read_image(path).mean(dtype=np.float64)) - video.means[index]) <= MEAN_TOLERANCE:
             return (
-                f"{path.name} is the picture that frame {index} should be, and is frame {other}: frames were repeated or "
-                "dropped otherwise (another rate, another version of ffmpeg), or their names sort in another order."
+                f"{path.name} is the picture that frame {index} should be, and is frame {other}: frames were repeated "
+                "or dropped otherwise (another rate, another version of ffmpeg), or their names sort in another order."
             )
     return f"Frame {index} is another picture: of another clip, at another rate, or changed in brightness or range."
 
@@ -292,8 +292,8 @@ def verify_activations(weights: Weights, folder: Path, video: Video, net: Path) 
         step.causes.append(f"The fingerprint matches if {matching[0]}: a frame or the weights were made for that.")
     elif differing[0] == next(iter(video.largest)):
         step.causes.append(
-            f"Already {differing[0]} differs, with weights and frames as released: look at the preprocessing (crop, order "
-            "of channels, mean), none of whose usual slips explains it."
+            f"Already {differing[0]} differs, with weights and frames as released: look at the preprocessing (crop, "
+            "order of channels, mean), none of whose usual slips explains it."
         )
     else:
         step.causes.append(
