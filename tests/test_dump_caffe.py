@@ -131,7 +131,15 @@ def test_other_faults_end_with_a_message(dump, tmp_path):
 def test_source_holds_to_what_python_2_7_knows():
     source = SCRIPT.read_text()
     assert source.isascii()  # Python 2 wants a declaration otherwise
-    newer = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.YieldFrom, ast.AsyncFunctionDef, ast.Nonlocal, ast.MatMult)
+    newer = (
+        ast.JoinedStr,
+        ast.AnnAssign,
+        ast.NamedExpr,
+        ast.YieldFrom,
+        ast.AsyncFunctionDef,
+        ast.Nonlocal,
+        ast.MatMult,
+    )
     for node in ast.walk(ast.parse(source)):
         assert not isinstance(node, newer), ast.dump(node)
         if isinstance(node, ast.arg):
