@@ -152,7 +152,7 @@ def verify(
 def verify_weights(weights: Weights, release: Release = RGB_LRCN) -> Step:
     """Check the smallest and largest value of every blob that has a fingerprint."""
     step = Step(f"weights {weights.path}")
-    found = {f"{layer.name}/{index}": blob for layer in weights.layers for index, blob in enumerate(layer.blobs)}
+    found = dict(weights.blobs())
     missing = [name for name in release.ranges if name not in found]
     if missing:
         step.causes.append(_cause_of_missing_blobs(missing, weights))

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 
 from lrcn.compare import compare_case
-from prototxt_import import read_net, read_weights, write_weights
+from prototxt_import import LayerWeights, Weights, write_weights
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "dump_caffe.py"
 PROTOTXT = """
 name: "fc"
 input: "data" input_shape { dim: 2 dim: 3 }
-layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 4 bias_term: false } }
+layer {
+  name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
+  inner_product_param { num_output: 4 bias_term: false }
+}
 layer { name: "relu" type: "ReLU" bottom: "fc" top: "fc" }
 """
 
@@ -36,7 +39,9 @@ def interpreters() -> list[str]:
 def dump(request, data, tmp_path):
     """Function: run dump_caffe.py with the arguments given, in a folder with net.prototxt and weights.caffemodel."""
     (tmp_path / "net.prototxt").write_text(PROTOTXT)
-    write_fc_weights(tmp_path, data)
+    weight = np.arange(12, dtype=np.float32).reshape(4, 3) - 6  # the stand-in's
+    layer = LayerWeights("fc", "InnerProduct", [weight])
+    write_weights(tmp_path / "weights.caffemodel", Weights("fc", [layer]))
     environment = dict(os.environ, OPENBLAS_CORETYPE="Haswell", OPENBLAS_NUM_THREADS="1")
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(data / "fake_caffe"), *filter(None, [environment.get("PYTHONPATH")])]

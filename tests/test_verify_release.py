@@ -16,20 +16,15 @@ from lrcn.release import RGB_LRCN, Release, Video, verify, verify_activations, v
 from prototxt_import import LayerWeights, Weights, read_weights, write_weights
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "verify_release.py"
-TYPES = {"conv": "Convolution", "fc": "InnerProduct", "lstm": "LSTM"}
 
 
 def weights_of(blobs: dict[str, np.ndarray], path: Path) -> Weights:
     """The weights with these blobs (by LAYER/INDEX, in order), written to `path` and read again."""
-    layers: dict[str, list] = {}
+    layers: dict[str, LayerWeights] = {}
     for name, blob in blobs.items():
-        layers.setdefault(name.split("/")[0], []).append(blob)
-    write_weights(
-        path,
-        make_weights(
-            "stand-in", [LayerWeights(n, TYPES[n.rstrip("0123456789-ucfinal")], b) for n, b in layers.items()]
-        ),
-    )
+        layer = name.split("/")[0]
+        layers.setdefault(layer, LayerWeights(layer, "InnerProduct", [])).blobs.append(blob)
+    write_weights(path, Weights("stand-in", list(layers.values())))
     return read_weights(path)
 
 
@@ -291,9 +286,7 @@ def test_the_first_layer_that_differs_is_named(clip, video, small):
 def release(clip, video, small) -> Release:
     """The stand-in release: small weights and their clip."""
     _, weights = small
-    ranges = {
-        f"{layer.name}/{i}": (float(blob.min()), None) for layer in weights.layers for i, blob in enumerate(layer.blobs)
-    }
+    ranges = {name: (float(blob.min()), None) for name, blob in weights.blobs()}
     return Release("small", ranges, {clip.name: with_largest(video, small, centre(decoded(clip, 0)))})
 
 

@@ -16,7 +16,7 @@ def set_mode_cpu():
     pass
 
 
-class Blob(object):
+class Blob:
     def __init__(self, *shape):
         self.reshape(*shape)
 
@@ -25,7 +25,7 @@ class Blob(object):
         self.diff = np.zeros(shape, np.float32)
 
 
-class Net(object):
+class Net:
     def __init__(self, path, phase):
         assert phase == TEST
         self.inputs = ["data"]
