@@ -58,7 +58,8 @@ def load(
     report.missing = [name for name in blobs if name not in weights]
     if report.missing and not allow_missing:
         raise Error(
-            f"{source} has no weights for {_quoted(report.missing)}; it has {_quoted(layer.name for layer in weights.layers)}. "
+            f"{source} has no weights for {_quoted(report.missing)}; "
+            f"it has {_quoted(layer.name for layer in weights.layers)}. "
             "Is this the network that the weights were trained for? allow_missing=True keeps initial values instead"
         )
     for name, parameters in blobs.items():

@@ -93,7 +93,8 @@ class Net(nn.Module):
                 raise Error(f"two layers are called {definition.name!r}; layers are known by their names")
             if definition.type not in LAYERS:
                 raise Error(
-                    f"layer {definition.name!r}: type {definition.type!r} is not known; known are {', '.join(sorted(LAYERS))}"
+                    f"layer {definition.name!r}: type {definition.type!r} is not known; "
+                    f"known are {', '.join(sorted(LAYERS))}"
                 )
             with _naming(definition):
                 bottoms = [blobs[name] for name in definition.bottom]

@@ -77,7 +77,9 @@ class Model:
     def _last(self, layer_type: str):
         layers = [layer for layer in self._layers if layer.type == layer_type]
         if not layers:
-            raise Error(f"the network has no {layer_type} layer; expected a classifier that ends in class probabilities")
+            raise Error(
+                f"the network has no {layer_type} layer; expected a classifier that ends in class probabilities"
+            )
         return layers[-1]
 
     def _image_maps(self, images: np.ndarray) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What all layers share: their definition, their blobs, the numerics they compute with, and the table of their types."""
+"""What all layers share: definition, blobs, the numerics they compute with; and the table of their types."""
 
 from collections.abc import Callable, Sequence
 from types import ModuleType

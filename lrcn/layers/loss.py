@@ -12,8 +12,8 @@ def _label_count(x: Tensor, label: Tensor, axis: int) -> tuple[int, int]:
     outer, inner = x.shape[:axis].numel(), x.shape[axis + 1 :].numel()
     if label.numel() != outer * inner:
         raise Error(
-            f"{outer * inner} labels were expected for predictions of shape {tuple(x.shape)} with the classes along axis "
-            f"{axis}, labels of shape {tuple(label.shape)} were found"
+            f"{outer * inner} labels were expected for predictions of shape {tuple(x.shape)} with the classes "
+            f"along axis {axis}, labels of shape {tuple(label.shape)} were found"
         )
     return outer, inner
 

@@ -1,5 +1,7 @@
 """Layers that move values about without computing."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -68,7 +70,7 @@ class Slice(Layer):
                 raise Error(f"axis {axis} of shape {tuple(x.shape)} does not divide into {parts} tops")
             return x.split(size // parts, axis)
         bounds = [0, *points, size]
-        if len(points) != parts - 1 or any(a >= b for a, b in zip(bounds, bounds[1:], strict=False)):
+        if len(points) != parts - 1 or any(a >= b for a, b in pairwise(bounds)):
             raise Error(f"slice points {points} do not cut axis {axis} of shape {tuple(x.shape)} into {parts} tops")
         return x.tensor_split(points, axis)
 
