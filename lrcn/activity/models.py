@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import networks
 from ..errors import Error
 from ..net import Net
 from .clips import clip_starts
@@ -154,7 +153,10 @@ class LRCN(Model):
             raise Error(f"layer {reshape.name}: expected the number of steps first, found {self.clip_length}")
         self._feature_blob = reshape.bottom[0]
         self._feature_end = self._producer(self._feature_blob).name
-        self.marker_blob = next(name for name in net.inputs if name != self.image_blob)
+        markers = [name for name in net.inputs if name != self.image_blob]
+        if len(markers) != 1:
+            raise Error(f"expected two input blobs, images and clip markers, the network has {net.inputs}")
+        self.marker_blob = markers[0]
 
     def oversample(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """One row per frame of every clip, clip by clip: the mean over the ten crops."""
@@ -227,7 +229,7 @@ def load_model(
     name: str,
     weights: str | Path,
     *,
-    network: str | Path | None = None,
+    network: str | Path,
     numerics: str = "exact",
     precision: str = "float32",
     device: str = "cpu",
@@ -235,12 +237,10 @@ def load_model(
 ) -> Model:
     """One of `MODELS` by its name, with weights from a `.caffemodel`.
 
-    network: its prototxt, by default ours at full size; precision: "float32" or, in fast numerics, "bfloat16".
+    network: its prototxt; precision: "float32" or, in fast numerics, "bfloat16".
     Raises `Error` where the weights do not fit or are not all finite numbers.
     """
     stream, kind = name.split("_")
-    if network is None:
-        network = networks.path("lrcn.prototxt" if kind == "lrcn" else "single_frame.prototxt")
     net = Net(network, weights=weights, numerics=numerics)
     for layer, blobs in net.params.items():
         for index, blob in enumerate(blobs):
