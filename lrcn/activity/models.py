@@ -65,12 +65,21 @@ class Model:
             raise VideoError("the network's class probabilities are not finite (overflow)")
         return rows
 
+    def over_time(self, rows: np.ndarray, frames: int) -> np.ndarray:
+        """Rows of `predict` -> class probabilities of each of the video's `frames`, the mean of those about it."""
+        about = np.array(self._row_frames(frames))
+        return np.stack([rows[about == frame].mean(axis=0) for frame in range(frames)])
+
     def oversample(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """The rows of protocol oversample (`classify_video.py`): ten crops of every frame."""
         raise NotImplementedError
 
     def center(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """The rows of protocol center (`evaluate_lstm.py`): the centre of every frame."""
+        raise NotImplementedError
+
+    def _row_frames(self, frames: int) -> Sequence[int]:
+        """The frame that each row is about, in a video of so many `frames`."""
         raise NotImplementedError
 
     def _last(self, layer_type: str):
@@ -128,6 +137,9 @@ class SingleFrame(Model):
         """One row per frame of the video. The authors' script stops at fc6; this is what its network goes on to."""
         return _numpy(self._center_batches(frames, self.probability_blob, self._layers[-1].name)).astype(np.float64)
 
+    def _row_frames(self, frames: int) -> Sequence[int]:
+        return range(frames)
+
     def _negated_from(self, index: int) -> int:
         """First of the ten crops of frame `index` of a batch whose horizontal flow is negated."""
         if self.stream.name != "flow":
@@ -160,7 +172,7 @@ class LRCN(Model):
 
     def oversample(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """One row per frame of every clip, clip by clip: the mean over the ten crops."""
-        starts = self.starts(frames)
+        starts = self.starts(len(frames))
         rows = np.empty((len(starts), self.clip_length, self.classes))
         maps: dict[int, torch.Tensor] = {}
         for clip, start in enumerate(starts):
@@ -177,20 +189,23 @@ class LRCN(Model):
 
     def center(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """One row per frame of every clip, clip by clip. All clips of the video go through the LSTM side by side."""
-        starts = self.starts(frames)
+        starts = self.starts(len(frames))
         features = self._center_batches(frames, self._feature_blob, self._feature_end)
         steps = np.arange(self.clip_length)[:, None] + np.array(starts)
         probabilities = self._sequences(features[torch.from_numpy(steps).to(features.device)])
         return probabilities.transpose(1, 0, 2).reshape(-1, self.classes).astype(np.float64)
 
-    def starts(self, frames: Sequence[np.ndarray]) -> list[int]:
-        """The first frame of each clip."""
-        return clip_starts(len(frames), self.clip_length, last_clip_repeated="last_clip_repeated" in self.quirks)
+    def starts(self, frames: int) -> list[int]:
+        """The first frame of each clip of a video of so many `frames`."""
+        return clip_starts(frames, self.clip_length, last_clip_repeated="last_clip_repeated" in self.quirks)
 
     def crops(self, frame: np.ndarray) -> np.ndarray:
         """The ten crops of a frame as this model wants them: (10, 3, size, size) float32."""
         is_negated = self.stream.name == "flow" and "lrcn_mirrored_flow_keeps_x" not in self.quirks
         return ten_crops(frame, self.stream, self.crop_size, CROPS // 2 if is_negated else CROPS)
+
+    def _row_frames(self, frames: int) -> Sequence[int]:
+        return [start + step for start in self.starts(frames) for step in range(self.clip_length)]
 
     def _sequences(self, features: torch.Tensor) -> np.ndarray:
         """Features (steps, streams, ...) -> class probabilities (steps, streams, classes), each stream from a fresh state."""
@@ -206,7 +221,7 @@ def separate_clips(model: LRCN, frames: Sequence[np.ndarray]) -> np.ndarray:
     """The plain twin of `LRCN.oversample`, as the authors wrote it: the whole network on every clip, nothing shared."""
     rows = []
     marker_shape = (-1, *model.net.inputs[model.marker_blob][1:])
-    for start in model.starts(frames):
+    for start in model.starts(len(frames)):
         clip = frames[start : start + model.clip_length]
         inputs = {
             model.image_blob: np.concatenate([model.crops(frame) for frame in clip]),

@@ -220,11 +220,11 @@ def _confusion_picture(score: Mapping, classes: Sequence[str]) -> bytes:
     present = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
     counts = counts[np.ix_(present, present)]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = float(np.clip(2.5 + 0.28 * len(present), 5, 13))
+    size = float(np.clip(2.5 + 0.4 * len(present), 4.5, 13))
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="BuGn", vmin=0, vmax=1)
-    font = float(np.clip(260 / max(len(present), 1), 4.5, 10))
+    font = float(np.clip(600 / max(len(present), 1), 6, 10))
     labels = [classes[label] for label in present]
     axes.set_xticks(range(len(present)), labels, rotation=90, fontsize=font)
     axes.set_yticks(range(len(present)), labels, fontsize=font)
@@ -233,7 +233,8 @@ def _confusion_picture(score: Mapping, classes: Sequence[str]) -> bytes:
             if count:
                 colour = "white" if shares[row, column] > 0.55 else _INK
                 axes.text(column, row, f"{count:.0f}", ha="center", va="center", fontsize=9, color=colour)
-    axes.set(xlabel="predicted", ylabel="true", title=f"{score['title']}: {score['accuracy']:.2f} %")
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_title(f"{score['title']}: {score['accuracy']:.2f} %", fontsize=11)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     return _png(figure)
@@ -241,48 +242,48 @@ def _confusion_picture(score: Mapping, classes: Sequence[str]) -> bytes:
 
 def _per_class_picture(score: Mapping, classes: Sequence[str]) -> bytes:
     bars = [(accuracy, name) for accuracy, name in zip(score["accuracy_per_class"], classes) if accuracy is not None]
-    bars.sort(key=lambda bar: bar[0])
+    bars.sort(key=lambda bar: -bar[0])
     accuracies, names = zip(*bars)
-    figure = Figure(figsize=(7, max(1.5 + 0.17 * len(bars), 3)), layout="constrained")
+    figure = Figure(figsize=(float(np.clip(1.5 + 0.5 * len(bars), 5, 13)), 4.5), layout="constrained")
     axes = figure.add_subplot()
-    axes.barh(range(len(bars)), accuracies, color=[_GOOD if a >= 50 else _BAD for a in accuracies], height=0.72)
-    axes.axvline(score["accuracy"], color=_INK, linewidth=1, linestyle=":")
-    axes.set_yticks(range(len(bars)), names, fontsize=8 if len(bars) < 40 else 6.5)
-    axes.set(xlim=(0, 100), ylim=(-0.7, len(bars) - 0.3), xlabel="videos classified correctly, %")
-    axes.set_title(f"{score['title']}: per class (dotted: all videos)", fontsize=10)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    axes.bar(range(len(bars)), accuracies, color=[_GOOD if a >= 50 else _BAD for a in accuracies], width=0.72)
+    axes.axhline(score["accuracy"], color=_INK, linewidth=1, linestyle=":")
+    axes.set_xticks(range(len(bars)), names, rotation=90, fontsize=float(np.clip(600 / len(bars), 6, 10)))
+    axes.set(xlim=(-0.7, len(bars) - 0.3), ylim=(0, 100), ylabel="videos classified correctly, %")
+    axes.set_title(f"{score['title']}: per class (dotted: all videos)", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="x", length=0)
     return _png(figure)
 
 
-def strip_picture(
-    frames: Sequence[np.ndarray], curves: Mapping[str, np.ndarray], classes: Sequence[str], shown: int = 8, lines: int = 5
-) -> bytes:
-    """A PNG: a strip of frames, and below it for each result the probabilities of its top classes over time.
+def write_strip(
+    path: str | Path, frames: Sequence[np.ndarray], curves: Mapping[str, np.ndarray], classes: Sequence[str]
+) -> None:
+    """Write a PNG: eight frames side by side, and below them each model's five most probable classes over time.
 
-    frames: (rows, columns, RGB) uint8, of which `shown` are shown; curves: by the title of a result, (frames, classes).
+    frames: (rows, columns, RGB) uint8; curves: class probabilities (frames, classes) by the title to give them.
     """
     figure = Figure(figsize=(12, 1.6 + 2.1 * len(curves)), layout="constrained")
     grid = figure.add_gridspec(1 + len(curves), 1, height_ratios=[1.3, *[2] * len(curves)])
-    chosen = np.unique(np.linspace(0, len(frames) - 1, shown).round().astype(int))
+    shown = np.unique(np.linspace(0, len(frames) - 1, 8).round().astype(int))
     strip = figure.add_subplot(grid[0])
-    strip.imshow(np.concatenate([frames[index] for index in chosen], axis=1), aspect="auto")
+    strip.imshow(np.concatenate([frames[index] for index in shown], axis=1))
     width = frames[0].shape[1]
-    strip.set_xticks([width * (place + 0.5) for place in range(len(chosen))], [f"frame {index + 1}" for index in chosen])
+    strip.set_xticks([width * (place + 0.5) for place in range(len(shown))], [f"frame {index + 1}" for index in shown])
     strip.set_yticks([])
     strip.tick_params(length=0, labelsize=8)
     strip.spines[:].set_visible(False)
     for row, (title, probabilities) in enumerate(curves.items(), start=1):
         axes = figure.add_subplot(grid[row])
         time = np.arange(1, len(probabilities) + 1)
-        for label in np.argsort(-probabilities.mean(axis=0), kind="stable")[:lines]:
-            axes.plot(time, probabilities[:, label], linewidth=1.8, label=classes[label])
+        for name, _ in top_classes(probabilities.mean(axis=0), classes):
+            axes.plot(time, probabilities[:, classes.index(name)], linewidth=1.8, label=name)
         axes.set(xlim=(1, max(len(probabilities), 2)), ylim=(0, 1), ylabel="probability")
         axes.set_title(title, fontsize=10, loc="left")
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.25)
-    return _png(figure)
+    _write(Path(path), _png(figure))
 
 
 def _png(figure: Figure) -> bytes:
