@@ -24,7 +24,10 @@ PROTOCOLS = ("oversample", "center")
 
 CROPS = 10
 SINGLE_FRAME_BATCH = 16  # frames per batch of the single-frame model in protocol oversample
-CENTER_BATCH = 400  # frames per batch of fc6 in protocol center
+# Frames per batch of the convolutional network in protocol center. The authors' script has 400, of which a video's last
+# batch is what is left of it; the recorded run of their code that this is tested against had 16, with less memory.
+CENTER_BATCH = 16
+CENTER_STREAMS = 500  # clips side by side in the LSTM in protocol center; zeros where there are fewer
 IMAGES_AT_ONCE = 80  # images in the layers before the first InnerProduct; bounds memory, changes no bit
 
 
@@ -104,12 +107,9 @@ class Model:
     def _center_batches(self, frames: Sequence[np.ndarray], blob: str, end: str) -> torch.Tensor:
         """`blob` after layer `end`, of the centre of every frame."""
         parts = []
-        for first in range(0, len(frames), CENTER_BATCH):
-            maps = [
-                self._image_maps(np.stack([center_crop(frame, self.stream, self.crop_size) for frame in batch]))
-                for batch in _batches(frames[first : first + CENTER_BATCH], IMAGES_AT_ONCE)
-            ]
-            parts.append(self._from_product(torch.cat(maps), blob, end))
+        for batch in _batches(frames, CENTER_BATCH):
+            crops = np.stack([center_crop(frame, self.stream, self.crop_size) for frame in batch])
+            parts.append(self.net(**{self.image_blob: crops}, end=end, blobs=[blob])[blob])
         return torch.cat(parts)
 
 
@@ -188,12 +188,17 @@ class LRCN(Model):
         return rows.reshape(-1, self.classes)
 
     def center(self, frames: Sequence[np.ndarray]) -> np.ndarray:
-        """One row per frame of every clip, clip by clip. All clips of the video go through the LSTM side by side."""
-        starts = self.starts(len(frames))
+        """One row per frame of every clip, clip by clip. The clips go through the LSTM side by side."""
+        all_starts = self.starts(len(frames))
         features = self._center_batches(frames, self._feature_blob, self._feature_end)
-        steps = np.arange(self.clip_length)[:, None] + np.array(starts)
-        probabilities = self._sequences(features[torch.from_numpy(steps).to(features.device)])
-        return probabilities.transpose(1, 0, 2).reshape(-1, self.classes).astype(np.float64)
+        rows = []
+        for starts in _batches(all_starts, CENTER_STREAMS):
+            streams = features.new_zeros(self.clip_length, CENTER_STREAMS, *features.shape[1:])
+            for stream, start in enumerate(starts):
+                streams[:, stream] = features[start : start + self.clip_length]
+            probabilities = self._sequences(streams)[:, : len(starts)]
+            rows.append(probabilities.transpose(1, 0, 2).reshape(-1, self.classes).astype(np.float64))
+        return np.concatenate(rows)
 
     def starts(self, frames: int) -> list[int]:
         """The first frame of each clip of a video of so many `frames`."""
@@ -275,8 +280,8 @@ def load_model(
         raise Error(f"{network}: {error}") from error
 
 
-def _batches(frames: Sequence[np.ndarray], size: int) -> list[Sequence[np.ndarray]]:
-    return [frames[first : first + size] for first in range(0, len(frames), size)]
+def _batches(items: Sequence, size: int) -> list[Sequence]:
+    return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 def _numpy(blob: torch.Tensor) -> np.ndarray:
