@@ -10,6 +10,7 @@ from . import wire
 from .blobs import blob_array, blob_proto
 from .errors import FormatError
 from .message import Message
+from .schema import near
 from .upgrade import NET_FORMATS, net_format, upgrade_net
 
 
@@ -63,7 +64,8 @@ class Weights:
         for layer in self.layers:
             if layer.name == layer_name:
                 return layer.blobs
-        raise KeyError(layer_name)
+        names = [layer.name for layer in self.layers]
+        raise KeyError(f"no layer {layer_name!r} with blobs{near(layer_name, names)}")
 
     def __contains__(self, layer_name: str) -> bool:
         return any(layer.name == layer_name for layer in self.layers)
