@@ -1,0 +1,120 @@
+"""The frames of a video by its name: from a folder of images or from a video file, decoded ahead of their use."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import Error
+from ..video import VIDEO_SUFFIXES, read_video
+from .lists import Video, VideoError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class Source:
+    """A folder with one video per entry: a folder of images, or a video file, named like the video.
+
+    The entries may also lie one level deeper, in a folder per action, as UCF101 comes out of its archive.
+    """
+
+    def __init__(self, folder: str | Path):
+        """Raises `Error` where `folder` is none."""
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise Error(f"{self.folder}: no such folder of frames or videos")
+
+    def find(self, video: Video) -> Path | None:
+        """The folder of images or the video file of `video`, None where there is none."""
+        for folder in [self.folder] if video.action is None else [self.folder, self.folder / video.action]:
+            if (folder / video.name).is_dir():
+                return folder / video.name
+            for suffix in VIDEO_SUFFIXES:
+                if (folder / (video.name + suffix)).is_file():
+                    return folder / (video.name + suffix)
+        return None
+
+    def videos(self) -> list[Video]:
+        """Every video directly in the folder, by name, without labels."""
+        names = {
+            entry.name if entry.is_dir() else entry.stem
+            for entry in self.folder.iterdir()
+            if entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES
+        }
+        return [Video(name) for name in sorted(names)]
+
+    def read(self, video: Video) -> list[np.ndarray]:
+        """The frames of `video` in order, each (rows, columns, RGB) uint8.
+
+        Raises `VideoError` where there are none, where one cannot be read, or where their sizes differ.
+        """
+        path = self.find(video)
+        if path is None:
+            raise VideoError(f"no folder or video file of this name in {self.folder}")
+        return read_frames(path)
+
+
+def read_frames(path: Path) -> list[np.ndarray]:
+    """The frames of a folder of images, in the order of their names, or of a video file: (rows, columns, RGB) uint8.
+
+    Images are sorted by name, where the authors' code takes them as the file system lists them.
+    """
+    if path.is_dir():
+        images = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+        named_frames = [(image.name, read_image(image)) for image in images]
+    else:
+        try:
+            named_frames = [(f"frame {number}", frame) for number, frame in enumerate(read_video(path), start=1)]
+        except Error as error:
+            raise VideoError(str(error)) from error
+    if not named_frames:
+        raise VideoError(f"{path}: no frames (images named {', '.join(IMAGE_SUFFIXES)})")
+    first_name, first = named_frames[0]
+    for name, frame in named_frames:
+        if frame.shape != first.shape:
+            raise VideoError(
+                f"{path}: {name} has {frame.shape[1]}x{frame.shape[0]} pixels, but {first_name} has "
+                f"{first.shape[1]}x{first.shape[0]}; all frames of a video must have one size"
+            )
+    return [frame for _, frame in named_frames]
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image file as (rows, columns, RGB) uint8. Raises `VideoError` where it is not a whole image."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise VideoError(f"{path}: {error.strerror}") from error
+    # The decoder fills up a JPEG that breaks off with grey and only warns: look for the mark that ends the last scan.
+    is_cut = content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content and not is_cut else None
+    if image is None:
+        raise VideoError(f"{path}: not a readable image{' (it breaks off)' if is_cut else ''}")
+    return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def read_ahead(read: Callable, items: Iterable, depth: int = 2) -> Iterator[tuple[object, Callable]]:
+    """Yield (item, result) for each item while a thread works on the `depth` next ones.
+
+    `result()` gives what `read(item)` returned, or raises what it raised. Never more than `depth` results wait.
+    """
+    waiting: deque[tuple[object, Future]] = deque()
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        try:
+            for item in items:
+                waiting.append((item, thread.submit(read, item)))
+                if len(waiting) > depth:
+                    item, future = waiting.popleft()
+                    yield item, future.result
+                    del future
+            while waiting:
+                item, future = waiting.popleft()
+                yield item, future.result
+                del future
+        finally:
+            for _, future in waiting:
+                future.cancel()

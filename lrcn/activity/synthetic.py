@@ -1,0 +1,151 @@
+"""Small synthetic action clips, named and listed like UCF101, for the demo and for tests.
+
+A textured object moves over a textured background at constant speed; the action is how its heading changes in time.
+Heading and place are uniform in every class, and clips of all classes share their scenes, so that one frame (and
+nearly so one flow image) says nothing about the action, while sixteen in a row do. Every action can turn either way,
+so that a mirrored clip shows the same action.
+"""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import Error
+from ..flow import write_flow_images
+from ..video import extract_frames, read_video
+
+WIDTH, HEIGHT = 320, 240
+FRAMES_PER_SECOND = 30.0
+FRAMES = 32
+LEG = 5  # frames between two turns
+SPEED = (3.2, 3.8)  # pixels per frame
+DIAMETER = (48.0, 64.0)  # pixels
+REGION = ((105.0, 215.0), (50.0, 190.0))  # x and y that the object's centre keeps to: seen by all of the ten crops
+
+# Turn of the heading in degrees at each leg's end, over and over; a circle turns in every frame instead.
+TURNS = {
+    "BackAndForth": (180.0,),
+    "Circle": (),
+    "Square": (90.0,),
+    "Straight": (0.0,),
+    "ZigZag": (90.0, -90.0),
+}
+ACTIONS = tuple(sorted(TURNS))
+TEST_GROUPS = range(1, 7)
+TRAIN_GROUPS = range(8, 68)
+
+_SEED = 2015
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip by its place in the data set; label counts from 0 in alphabetical order of the actions."""
+
+    action: str
+    group: int
+    number: int = 1
+
+    @property
+    def label(self) -> int:
+        return ACTIONS.index(self.action)
+
+    @property
+    def name(self) -> str:
+        return f"v_{self.action}_g{self.group:02d}_c{self.number:02d}"
+
+
+def clips(groups: Iterable[int], per_group: int = 1) -> list[Clip]:
+    """All clips of these groups, action by action."""
+    groups = list(groups)
+    return [Clip(action, group, n) for action in ACTIONS for group in groups for n in range(1, per_group + 1)]
+
+
+def trajectory(clip: Clip) -> np.ndarray:
+    """Centre of the object in every frame, (FRAMES, 2) float64, x then y, in pixels."""
+    rng = np.random.default_rng([_SEED, clip.label, clip.group, clip.number])
+    steps = np.arange(FRAMES - 1) + rng.integers(LEG * len(TURNS[clip.action]) or 1)
+    if clip.action == "Circle":
+        turned = 90.0 / LEG * steps
+    else:
+        turns = np.resize(TURNS[clip.action], steps[-1] // LEG + 1)
+        turned = np.concatenate([[0.0], np.cumsum(turns)])[steps // LEG]
+    heading = rng.uniform(0, 2 * np.pi) + rng.choice([-1, 1]) * np.deg2rad(turned)
+    moves = rng.uniform(*SPEED) * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+    path = np.concatenate([[[0.0, 0.0]], np.cumsum(moves, axis=0)])
+    for axis, (low, high) in enumerate(REGION):
+        room = max(high - low - np.ptp(path[:, axis]), 0)
+        middle = (low + high) / 2 + rng.uniform(-room / 2, room / 2)
+        path[:, axis] += middle - (path[:, axis].min() + path[:, axis].max()) / 2
+    return path
+
+
+def render(clip: Clip) -> np.ndarray:
+    """Frames of a clip, (FRAMES, 240, 320, 3) uint8 RGB; always the same ones for the same clip."""
+    scene = np.random.default_rng([_SEED, clip.group, clip.number])
+    background = _texture(scene, (HEIGHT, WIDTH), tint=(0.45, 0.75, 1.0), mean=90.0)
+    size = int(DIAMETER[1]) + 8
+    thing = _texture(scene, (size, size), tint=(1.0, 0.65, 0.25), mean=190.0)
+    opacity = _outline(scene, size)[..., None]
+    frames = []
+    for x, y in trajectory(clip):
+        shift = np.float32([[1, 0, x - size / 2], [0, 1, y - size / 2]])
+        moved = cv2.warpAffine(thing * opacity, shift, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
+        cover = cv2.warpAffine(opacity, shift, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)[..., None]
+        frames.append(background * (1 - cover) + moved)
+    return np.stack(frames).clip(0, 255).astype(np.uint8)
+
+
+def write_clip(clip: Clip, folder: Path) -> Path:
+    """Write FOLDER/Action/v_Action_gGG_cCC.avi (Motion JPEG) unless it is there; returns the path."""
+    path = folder / clip.action / f"{clip.name}.avi"
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial.avi")
+    writer = cv2.VideoWriter(
+        str(partial), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*"MJPG"), FRAMES_PER_SECOND, (WIDTH, HEIGHT)
+    )
+    if not writer.isOpened():
+        raise Error(f"{partial}: the video could not be opened for writing; is there space and permission?")
+    for frame in render(clip):
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    writer.release()
+    os.replace(partial, path)
+    return path
+
+
+def prepare_clips(clips: list[Clip], folder: Path) -> None:
+    """Make FOLDER/videos, FOLDER/frames and FOLDER/flow of these clips; what is there already is kept."""
+
+    def prepare(clip: Clip) -> None:
+        video = write_clip(clip, folder / "videos")
+        extract_frames(video, folder / "frames")
+        write_flow_images(read_video(video), folder / "flow", clip.name)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(prepare, clips))
+
+
+def _texture(rng: np.random.Generator, shape: tuple[int, int], tint: tuple[float, ...], mean: float) -> np.ndarray:
+    """Smooth noise of several scales in one tint, (height, width, 3) float32 around `mean`."""
+    grey = np.zeros(shape, np.float32)
+    for cell, contrast in ((4, 18), (9, 24), (24, 30)):
+        coarse = rng.standard_normal((shape[0] // cell + 2, shape[1] // cell + 2)).astype(np.float32)
+        grey += contrast * cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    colour = np.float32(tint) * rng.uniform(0.8, 1.2, 3).astype(np.float32)
+    return (mean + grey)[..., None].clip(0, 255) * colour
+
+
+def _outline(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Opacity of a random round shape, (size, size) float32: 1 inside, falling to 0 over two pixels at its rim."""
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    angle = np.arctan2(y, x)
+    radius = rng.uniform(*DIAMETER) / 2
+    for lobes in (2, 3, 5):
+        radius = radius * (1 + rng.uniform(0, 0.12) * np.cos(lobes * angle + rng.uniform(0, 2 * np.pi)))
+    return ((radius - np.hypot(x, y)) / 2 + 0.5).clip(0, 1).astype(np.float32)
