@@ -137,8 +137,7 @@ def restrict_to_net(weights: Weights, net: Message) -> tuple[Weights, list[str]]
 def describe(weights: Weights) -> str:
     """A table of the layers with the shape and type of number of each blob, under a line on the whole file."""
     size = sum(blob.nbytes for _, blob in weights.blobs())
-    origin = f"format {weights.format}, dialect {weights.dialect}" if weights.is_caffemodel else weights.format
-    lines = [f"{weights.path}: network {weights.name!r}, {origin}, {size:,} bytes in blobs"]
+    lines = [f"{weights.path}: network {weights.name!r}, {weights.origin}, {size:,} bytes in blobs"]
     types = {layer.name: layer.type for layer in [*weights.net.layer, *weights.layers]}
     blobs_by_layer = {layer.name: layer.blobs for layer in weights.layers}
     rows = [("layer", "type", "blob", "shape", "number")]
@@ -224,7 +223,7 @@ def _write_hdf5(path: Path, weights: Weights) -> None:
 
 
 def _write_safetensors(path: Path, weights: Weights) -> None:
-    blobs = {name: np.ascontiguousarray(blob) for name, blob in weights.blobs()}
+    blobs = {name: np.asarray(blob, order="C") for name, blob in weights.blobs()}
     with replacing(path) as temporary:
         safetensors.numpy.save_file(blobs, temporary, {_DEFINITION: format_net(weights.net)})
 

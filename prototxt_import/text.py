@@ -265,9 +265,9 @@ def _format_scalar(field: Field, value: Any) -> str:
     if field.type == "bytes":
         return _quoted(value)
     if field.type == "float":
-        return str(np.float32(value))
+        return str(np.float32(value)).removesuffix(".0")
     if field.type == "double":
-        return repr(float(value))
+        return repr(float(value)).removesuffix(".0")
     return str(value)
 
 

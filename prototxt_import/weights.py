@@ -71,9 +71,9 @@ class Weights:
         return any(layer.name == layer_name for layer in self.layers)
 
     @property
-    def is_caffemodel(self) -> bool:
-        """They come from a .caffemodel, so that the dialect means something."""
-        return self.format in NET_FORMATS
+    def origin(self) -> str:
+        """The kind of file in words; only a .caffemodel has a dialect."""
+        return f"{self.format} format, dialect {self.dialect}" if self.format in NET_FORMATS else self.format
 
     def blobs(self) -> Iterator[tuple[str, np.ndarray]]:
         """(`LAYER/INDEX`, blob) of every blob."""

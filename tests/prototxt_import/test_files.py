@@ -6,14 +6,14 @@ from prototxt_import.wire import write_message
 
 
 def test_a_definition_survives_writing(data, tmp_path):
-    net = read_net(data / "legacy_v0" / "net.prototxt")
+    net = read_net(data / "recorded" / "legacy_v0" / "net.prototxt")
     write_net(tmp_path / "net.prototxt", net)
     assert read_net(tmp_path / "net.prototxt") == net
     assert [path.name for path in tmp_path.iterdir()] == ["net.prototxt"]
 
 
 def test_the_definition_in_a_caffemodel(data):
-    v0, v1 = (data / name for name in ("legacy_v0", "legacy_v1"))
+    v0, v1 = (data / "recorded" / name for name in ("legacy_v0", "legacy_v1"))
     assert read_net(v0 / "weights.caffemodel") == read_net(v0 / "net.prototxt")
     assert read_net(v1 / "weights.caffemodel").layer == read_net(v1 / "net.prototxt").layer[1:]  # without inputs
 

@@ -61,7 +61,7 @@ def structure_first(data: bytes, rng: random.Random) -> bytes:
 @pytest.mark.parametrize("name", ["legacy_v0", "legacy_v1"])
 @pytest.mark.parametrize("damage", [mutated, structure_first])
 def test_damaged_weights(data, tmp_path, name, damage):
-    original, path = (data / name / "weights.caffemodel").read_bytes(), tmp_path / "w.caffemodel"
+    original, path = (data / "recorded" / name / "weights.caffemodel").read_bytes(), tmp_path / "w.caffemodel"
     rng, results = random.Random(f"{name} {damage.__name__}"), set()
     for _ in range(250):
         path.write_bytes(damage(original, rng))
@@ -71,7 +71,7 @@ def test_damaged_weights(data, tmp_path, name, damage):
 
 
 def test_every_truncation(data, tmp_path):
-    original, path = (data / "legacy_v0" / "weights.caffemodel").read_bytes(), tmp_path / "w.caffemodel"
+    original, path = (data / "recorded" / "legacy_v0" / "weights.caffemodel").read_bytes(), tmp_path / "w.caffemodel"
     for size in [*range(0, 300), *range(300, len(original), 97)]:
         path.write_bytes(original[:size])
         survives(lambda: read_weights(path))
@@ -82,7 +82,7 @@ def test_every_truncation(data, tmp_path):
 
 @pytest.mark.parametrize("name", ["legacy_v0", "legacy_v1"])
 def test_damaged_definitions(data, name):
-    original, rng = (data / name / "net.prototxt").read_bytes(), random.Random(name)
+    original, rng = (data / "recorded" / name / "net.prototxt").read_bytes(), random.Random(name)
     results = {survives(lambda: parse_net(mutated(original, rng).decode("latin-1"))) for _ in range(250)}
     assert results == {True, False}
 
@@ -142,7 +142,7 @@ def test_no_file_makes_us_allocate_more_than_a_multiple_of_its_size(data, tmp_pa
     layer = b"\x3a\x80\x80\x80\x80\x08"  # a blob of 2 GB
     shape = b"\x3a\x0c\x3a\x0a\x0a\x08" + b"\xff\xff\xff\x7f" * 2 + b"\x2a\x00"
     path, rng = tmp_path / "w.caffemodel", random.Random(0)
-    original = (data / "legacy_v1" / "weights.caffemodel").read_bytes()
+    original = (data / "recorded" / "legacy_v1" / "weights.caffemodel").read_bytes()
     contents = [b"\x0a" + huge, b"\xa2\x06" + huge + b"\x0a", b"\xa2\x06\x06" + layer, b"\xa2\x06\x0e" + shape]
     contents += [mutated(original, rng) for _ in range(50)]
     tracemalloc.start()

@@ -6,7 +6,7 @@ from prototxt_import.upgrade import _V1_TYPES, upgrade_solver
 
 
 def test_v0(data):
-    assert read_net(data / "legacy_v0" / "net.prototxt") == parse_net("""
+    assert read_net(data / "recorded" / "legacy_v0" / "net.prototxt") == parse_net("""
         name: "legacy_v0"
         layer { name: "input" type: "Input" top: "data" input_param { shape { dim: [2, 3, 23, 23] } } }
         layer {
@@ -31,7 +31,7 @@ def test_v0(data):
 
 
 def test_v1(data):
-    assert read_net(data / "legacy_v1" / "net.prototxt") == parse_net("""
+    assert read_net(data / "recorded" / "legacy_v1" / "net.prototxt") == parse_net("""
         name: "legacy_v1"
         layer { name: "input" type: "Input" top: "data" input_param { shape { dim: [2, 3, 41, 37] } } }
         layer {

@@ -27,7 +27,7 @@ def bits(weights: Weights) -> dict[str, tuple]:
 
 @pytest.mark.parametrize("name", ["legacy_v0", "legacy_v1"])
 def test_blobs_of_the_older_forms(data, name):
-    path = data / name / "weights.caffemodel"
+    path = data / "recorded" / name / "weights.caffemodel"
     weights = read_weights(path)
     assert (weights.name, weights.dialect, weights.path) == (name, "bvlc", str(path))
     assert weights.format == name[-2:].upper()
@@ -44,7 +44,7 @@ def test_blobs_of_the_older_forms(data, name):
 
 @pytest.mark.parametrize("name", ["legacy_v0", "legacy_v1"])
 def test_the_older_forms_can_be_written_in_the_current_one(data, tmp_path, name):
-    weights = read_weights(data / name / "weights.caffemodel")
+    weights = read_weights(data / "recorded" / name / "weights.caffemodel")
     assert write_weights(tmp_path / "new.caffemodel", weights) == {}
     new = read_weights(tmp_path / "new.caffemodel")
     assert new.format == "current" and bits(new) == bits(weights) and new.net == weights.net
@@ -76,7 +76,7 @@ def test_every_bit_survives_in_every_dialect(tmp_path_factory, dialect, shapes, 
 
 
 def test_blobs_are_read_only_views_of_the_map(data):
-    for _, blob in read_weights(data / "legacy_v1" / "weights.caffemodel").blobs():
+    for _, blob in read_weights(data / "recorded" / "legacy_v1" / "weights.caffemodel").blobs():
         assert not blob.flags.owndata and not blob.flags.writeable
 
 
