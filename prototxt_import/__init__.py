@@ -4,7 +4,7 @@ Needs neither Caffe nor protobuf, and knows the three numberings of the messages
 """
 
 from .errors import FormatError
-from .files import parse_net, read_mean, read_net, read_solver, write_mean, write_net
+from .files import format_net, parse_net, read_mean, read_net, read_solver, write_mean, write_net
 from .message import Message
 from .phases import select_layers
 from .replace import replacing
@@ -17,6 +17,7 @@ __all__ = [
     "LayerWeights",
     "Message",
     "Weights",
+    "format_net",
     "parse_net",
     "read_mean",
     "read_net",

@@ -26,27 +26,35 @@ def parse_net(source: str, name: str = "<string>") -> Message:
     return upgrade_net(text.parse(source, "NetParameter", name), name)
 
 
-def read_net(path: str | os.PathLike) -> Message:
+def read_net(path: str | os.PathLike, dialect: str | None = None) -> Message:
     """The network that a prototxt defines; from a .caffemodel, its definition without blobs.
 
     Whatever form it is written in, V0, V1 or current, it comes in the current one: layers in `layer`, with types by
     name and one `param` per blob, inputs as one layer "input" of type Input.
 
+    Args:
+        path: the file.
+        dialect: of a .caffemodel, as for `read_weights`.
+
     Raises:
         FormatError: with the line and column, or the byte offset.
         OSError: the file cannot be read.
     """
-    data = wire.map_file(path)
-    if wire.is_text(data):
-        return parse_net(_decoded(data[:], path), str(path))
-    decoder = wire.Decoder(data, str(path), wire.detect_dialect(data, str(path)))
+    if wire.is_text(wire.map_file(path)):
+        return parse_net(_read_text(path), str(path))
+    decoder = wire.net_decoder(wire.map_message(path), str(path), dialect)
     return upgrade_net(decoder.message("NetParameter", leave_out=frozenset({"blobs"})), str(path))
+
+
+def format_net(net: Message) -> str:
+    """The text of a prototxt that `parse_net` and Caffe read."""
+    return text.format_message(net)
 
 
 def write_net(path: str | os.PathLike, net: Message) -> None:
     """Write a definition as prototxt; whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text.format_message(net), encoding="utf-8")
+        temporary.write_text(format_net(net), encoding="utf-8")
 
 
 def read_solver(path: str | os.PathLike) -> Message:
@@ -56,7 +64,7 @@ def read_solver(path: str | os.PathLike) -> Message:
         FormatError: with the line and column.
         OSError: the file cannot be read.
     """
-    return upgrade_solver(text.parse(_decoded(Path(path).read_bytes(), path), "SolverParameter", str(path)), str(path))
+    return upgrade_solver(text.parse(_read_text(path), "SolverParameter", str(path)), str(path))
 
 
 def read_mean(path: str | os.PathLike) -> np.ndarray:
@@ -84,7 +92,8 @@ def write_mean(path: str | os.PathLike, mean: np.ndarray) -> None:
     wire.write_message(path, proto)
 
 
-def _decoded(data: bytes, path: str | os.PathLike) -> str:
+def _read_text(path: str | os.PathLike) -> str:
+    data = Path(path).read_bytes()
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

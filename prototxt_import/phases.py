@@ -23,7 +23,10 @@ def select_layers(net: Message, phase: str = "TEST", level: int = 0, stages: Ite
 
     Raises:
         FormatError: a layer has both include and exclude rules.
+        TypeError: `stages` is one string instead of several.
     """
+    if isinstance(stages, str):
+        raise TypeError(f"expected the stages as a tuple or list of strings, found the string {stages!r}")
     state = Message("NetState", phase=phase, level=level, stage=[*net.state.stage, *stages])
     selected = net.copy()
     selected.state = state

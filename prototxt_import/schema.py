@@ -360,5 +360,6 @@ for _messages in NUMBERING.values():
 
 def near(name: str, names: list[str]) -> str:
     """`; did you mean ...?` with the names that resemble `name`, or nothing."""
-    matches = difflib.get_close_matches(name, names)
-    return f"; did you mean {' or '.join(matches)}?" if matches else ""
+    by_lower_case = {candidate.lower(): candidate for candidate in names}
+    matches = difflib.get_close_matches(name.lower(), by_lower_case)
+    return f"; did you mean {' or '.join(by_lower_case[match] for match in matches)}?" if matches else ""

@@ -14,8 +14,8 @@ _TOKEN = re.compile(
     r"""
       (?P<blank>  (?: \s | \#[^\n]* )+ )
     | (?P<name>   [A-Za-z_]\w* )
-    | (?P<number> (?: 0[xX][0-9a-fA-F]+ | (?: \d+ \.? \d* | \.\d+ ) (?: [eE][+-]?\d+ )? [fF]? ) (?! [\w.] ) )
-    | (?P<string> "(?: [^"\\\n] | \\. )*" | '(?: [^'\\\n] | \\. )*' )
+    | (?P<number> (?: 0[xX][0-9a-fA-F]+ | (?: \d+ (?: \. \d* )? | \.\d+ ) (?: [eE][+-]?\d+ )? [fF]? ) (?! [\w.] ) )
+    | (?P<string> "[^"\\\n]*(?: \\. [^"\\\n]* )*" | '[^'\\\n]*(?: \\. [^'\\\n]* )*' )
     | (?P<symbol> [{}<>\[\]:;,-] )
     """,
     re.VERBOSE | re.ASCII,
@@ -56,7 +56,8 @@ class _Parser:
         if character in "\"'":
             self.fail("a string that does not end on its line")
         if character.isdigit() or character == ".":
-            self.fail(f"expected a number, found {re.match(r'[^ ]{1,20}', self.source[self.start :])[0]!r}")
+            found = self.source[self.start : self.start + 20].split()[0]
+            self.fail(f"expected a number, found {found!r}")
         self.fail(f"unexpected character {character!r}")
 
     def fail(self, problem: str, start: int | None = None) -> NoReturn:
@@ -264,9 +265,9 @@ def _format_scalar(field: Field, value: Any) -> str:
     if field.type == "bytes":
         return _quoted(value)
     if field.type == "float":
-        return str(np.float32(value))
+        return str(np.float32(value)).removesuffix(".0")
     if field.type == "double":
-        return repr(float(value))
+        return repr(float(value)).removesuffix(".0")
     return str(value)
 
 

@@ -49,10 +49,12 @@ _V0_FIELDS = {
     "det_fg_fraction": "fg_fraction",
     "det_context_pad": "context_pad",
     "det_crop_mode": "crop_mode",
+    "meanfile": "mean_file",
+    "cropsize": "crop_size",
 }
 
-# V0 field -> field of transform_param, whatever the type of the layer.
-_V0_TRANSFORM = {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
+# V0 fields that belong to transform_param, whatever the type of the layer.
+_V0_TRANSFORM = ("scale", "meanfile", "cropsize", "mirror")
 
 _V1_TYPES = {
     "NONE": "",
@@ -119,8 +121,11 @@ _SOLVER_TYPES = {
 }
 
 
+NET_FORMATS = ("V0", "V1", "current")
+
+
 def net_format(net: Message) -> str:
-    """The form in which a NetParameter is written: "V0", "V1" or "current"."""
+    """The form in which a NetParameter is written, one of `NET_FORMATS`."""
     if not net.has("layers"):
         return "current"
     return "V0" if any(layer.has("layer") for layer in net.layers) else "V1"
@@ -214,15 +219,19 @@ def _upgrade_v0(connection: Message, name: str) -> Message:
             continue
         if field == "hdf5_output_param" and old.type == "hdf5_output":
             new.hdf5_output_param = value
-        elif field in _V0_TRANSFORM:
-            _parameters(new, "transform_param", _V0_TRANSFORM[field], value)
-        elif not _parameters(new, parameters_field, _V0_FIELDS.get(field, field), value):
+            continue
+        place = "transform_param" if field in _V0_TRANSFORM else parameters_field
+        try:
+            used = _set_parameter(new, place, _V0_FIELDS.get(field, field), value)
+        except ValueError as error:
+            raise FormatError(f"{name}: layer {old.name!r}: {error}") from None
+        if not used:
             warnings.warn(f"{name}: layer {old.name!r} of type {old.type!r} has no use for {field}", stacklevel=2)
     return new
 
 
-def _parameters(layer: Message, field: str | None, name: str, value: object) -> bool:
-    """Set one value in the parameters of the layer; whether they have such a field."""
+def _set_parameter(layer: Message, field: str | None, name: str, value: object) -> bool:
+    """Set one value among the parameters that the layer keeps in `field`; False if they have none of that name."""
     if field is None:
         return False
     type_name = FIELDS["LayerParameter"][field].type
@@ -247,7 +256,7 @@ def _upgrade_v1(old: Message) -> Message:
         parameters = getattr(new, image_field).copy()
         for field in _TRANSFORM_FIELDS:
             if parameters.has(field):
-                _parameters(new, "transform_param", field, getattr(parameters, field))
+                _set_parameter(new, "transform_param", field, getattr(parameters, field))
                 parameters.clear(field)
         setattr(new, image_field, parameters)
     return new

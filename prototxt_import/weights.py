@@ -10,8 +10,8 @@ from . import wire
 from .blobs import blob_array, blob_proto
 from .errors import FormatError
 from .message import Message
-from .schema import DIALECTS
-from .upgrade import net_format, upgrade_net
+from .schema import near
+from .upgrade import NET_FORMATS, net_format, upgrade_net
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Weights:
         layers: the layers that have blobs, in the order of the network.
         net: the definition as a NetParameter in the current form, with all layers but without blobs.
         dialect: "bvlc", "recurrent" or "fork"; which numbering the file is written in.
-        format: "V0", "V1" or "current"; which form of the definition.
+        format: "V0", "V1" or "current", the form of the definition in a .caffemodel; or the name of another format.
         path: the file they were read from, or "".
         skipped: fields of the file that the schema does not know, and how often they occur.
     """
@@ -53,14 +53,27 @@ class Weights:
     path: str = ""
     skipped: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self):
+        names = [layer.name for layer in self.layers]
+        for name in names:
+            if names.count(name) > 1:
+                where = f"{self.path}: " if self.path else ""
+                raise FormatError(f"{where}{names.count(name)} layers with blobs are called {name!r}; expected one")
+
     def __getitem__(self, layer_name: str) -> list[np.ndarray]:
         for layer in self.layers:
             if layer.name == layer_name:
                 return layer.blobs
-        raise KeyError(layer_name)
+        names = [layer.name for layer in self.layers]
+        raise KeyError(f"no layer {layer_name!r} with blobs{near(layer_name, names)}")
 
     def __contains__(self, layer_name: str) -> bool:
         return any(layer.name == layer_name for layer in self.layers)
+
+    @property
+    def origin(self) -> str:
+        """The kind of file in words; only a .caffemodel has a dialect."""
+        return f"{self.format} format, dialect {self.dialect}" if self.format in NET_FORMATS else self.format
 
     def blobs(self) -> Iterator[tuple[str, np.ndarray]]:
         """(`LAYER/INDEX`, blob) of every blob."""
@@ -79,18 +92,12 @@ def read_weights(path: str | os.PathLike, dialect: str | None = None) -> Weights
         dialect: "bvlc", "recurrent" or "fork"; by default, what the layers of the file show.
 
     Raises:
-        FormatError: the file is not a .caffemodel, is damaged, contradicts the dialect, or a blob has another number
-            of values than its shape says.
+        FormatError: the file is not a .caffemodel, is damaged or contradicts the dialect; two layers with blobs have
+            one name; a blob has another number of values than its shape says.
         OSError: the file cannot be read.
     """
-    if dialect is not None and dialect not in DIALECTS:
-        raise ValueError(f"expected one of the dialects {', '.join(DIALECTS)}, found {dialect!r}")
-    data = wire.map_file(path)
-    if wire.is_text(data):
-        beginning = data[:40].decode(errors="replace")
-        raise FormatError(f"{path}: expected the binary of a .caffemodel, found text, {beginning!r}")
-    dialect = dialect or wire.detect_dialect(data, str(path))
-    decoder = wire.Decoder(data, str(path), dialect)
+    data = wire.map_message(path)
+    decoder = wire.net_decoder(data, str(path), dialect)
     stored = decoder.message("NetParameter")
     net = upgrade_net(stored, str(path))
     layers = []
@@ -99,11 +106,7 @@ def read_weights(path: str | os.PathLike, dialect: str | None = None) -> Weights
             blobs = [blob_array(blob, f"{path}: layer {layer.name!r}, blob {i}") for i, blob in enumerate(layer.blobs)]
             layers.append(LayerWeights(layer.name, layer.type, blobs))
             layer.clear("blobs")
-    names = [layer.name for layer in layers]
-    for name in names:
-        if names.count(name) > 1:
-            raise FormatError(f"{path}: {names.count(name)} layers with blobs are called {name!r}; expected one")
-    return Weights(net.name, layers, net, dialect, net_format(stored), str(path), decoder.skipped)
+    return Weights(net.name, layers, net, decoder.dialect, net_format(stored), str(path), decoder.skipped)
 
 
 def write_weights(path: str | os.PathLike, weights: Weights, dialect: str = "bvlc") -> dict[str, int]:

@@ -20,6 +20,11 @@ from .schema import DIALECTS, ENUMS, FIELDS, NUMBERING, Field
 _VARINT, _FIXED64, _LENGTH, _START_GROUP, _END_GROUP, _FIXED32 = range(6)
 _WIRE_TYPES = ("varint", "fixed64", "length-delimited", "start of group", "end of group", "fixed32")
 _REALS = {"float": np.dtype("<f4"), "double": np.dtype("<f8")}
+_OTHER_KINDS = {
+    b"\x89HDF\r\n\x1a\n": "HDF5",
+    b"PK\x03\x04": "a zip archive",
+    b"\x1f\x8b": "a gzip archive",
+}
 _MOST_BYTES = 2**31 - 1  # of a message that protobuf, and so Caffe, reads
 
 
@@ -29,6 +34,22 @@ def map_file(path: str | os.PathLike) -> mmap.mmap:
         if os.fstat(file.fileno()).st_size == 0:
             raise FormatError(f"{path}: the file is empty; copy or download it again")
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def map_message(path: str | os.PathLike) -> mmap.mmap:
+    """The bytes of a binary message (see `map_file`).
+
+    Raises:
+        FormatError: the file is empty or of another kind.
+        OSError: the file cannot be read.
+    """
+    data = map_file(path)
+    kind = next((kind for signature, kind in _OTHER_KINDS.items() if data[: len(signature)] == signature), None)
+    if kind is None and is_text(data):
+        kind = f"text, {data[:40].decode(errors='replace')!r}"
+    if kind is not None:
+        raise FormatError(f"{path}: expected one of Caffe's binary files, found {kind}")
+    return data
 
 
 def is_text(data: mmap.mmap) -> bool:
@@ -302,7 +323,7 @@ def read_message(path: str | os.PathLike, type_name: str, dialect: str = "bvlc")
         FormatError: with the byte offset.
         OSError: the file cannot be read.
     """
-    return Decoder(map_file(path), str(path), dialect).message(type_name)
+    return Decoder(map_message(path), str(path), dialect).message(type_name)
 
 
 def write_message(path: str | os.PathLike, message: Message, dialect: str = "bvlc") -> dict[str, int]:
@@ -323,6 +344,13 @@ def write_message(path: str | os.PathLike, message: Message, dialect: str = "bvl
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.writelines(pieces)
     return encoder.left_out
+
+
+def net_decoder(data: mmap.mmap, name: str, dialect: str | None) -> Decoder:
+    """The decoder of a NetParameter; `dialect` None means the one that its layers show."""
+    if dialect is not None and dialect not in DIALECTS:
+        raise ValueError(f"expected one of the dialects {', '.join(DIALECTS)}, found {dialect!r}")
+    return Decoder(data, name, dialect or detect_dialect(data, name))
 
 
 def detect_dialect(data: mmap.mmap | bytes, name: str) -> str:
