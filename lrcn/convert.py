@@ -235,13 +235,14 @@ def _write_hdf5(path: Path, weights: Weights) -> None:
 
 def _write_safetensors(path: Path, weights: Weights) -> None:
     blobs = {name: np.asarray(blob, order="C") for name, blob in weights.blobs()}
+    content = safetensors.numpy.save(blobs, {_DEFINITION: format_net(weights.net)})
     with replacing(path) as temporary:
-        safetensors.numpy.save_file(blobs, temporary, {_DEFINITION: format_net(weights.net)})
+        temporary.write_bytes(content)
 
 
 def _write_pt(path: Path, weights: Weights) -> None:
-    with replacing(path) as temporary:
-        torch.save({name: torch.from_numpy(np.array(blob)) for name, blob in weights.blobs()}, temporary)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        torch.save({name: torch.from_numpy(np.array(blob)) for name, blob in weights.blobs()}, file)
 
 
 def _write_prototxt(path: Path, weights: Weights) -> None:

@@ -356,7 +356,7 @@ def net_decoder(data: mmap.mmap, name: str, dialect: str | None) -> Decoder:
 def detect_dialect(data: mmap.mmap | bytes, name: str) -> str:
     """The dialect of a NetParameter, by the numbers under which its layers keep the parameters of their type.
 
-    An LSTM layer with field 134, and that reads as a RecurrentParameter, is of the fork; with 140, of recurrent. Where
+    An LSTM layer whose field 134 reads as a RecurrentParameter is of the fork, one with field 140 of recurrent. Where
     several dialects read the file alike (there may be no such layer at all), the answer is the first in `DIALECTS`.
 
     Raises:

@@ -163,6 +163,12 @@ def test_files_that_hold_something_else(tmp_path):
         save_weights(tmp_path / "w.prototxt", Weights("", [], format="HDF5"))
 
 
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "prototxt"])
+def test_a_folder_that_is_absent(tmp_path, suffix):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        save_weights(tmp_path / "absent" / f"w.{suffix}", random_weights(np.float32))
+
+
 def test_command_line(convert, data, tmp_path, capsys):
     source, out = data / "recorded" / "lstm_static_fork" / "weights.caffemodel", tmp_path / "w.safetensors"
     assert convert([str(source), "--list", "-o", str(out)]) == 0
