@@ -42,7 +42,6 @@ class Net(nn.Module):
         inputs (dict[str, tuple[int, ...]]): the blobs that a caller sets, with their declared shapes.
         outputs (list[str]): the blobs that no layer reads.
         blob_shapes (dict[str, tuple[int, ...]]): every blob with its shape for the declared inputs.
-        params (dict[str, list[nn.Parameter]]): the blobs of each layer that has any, in Caffe's order.
         load_report (LoadReport): what came from the weights file and what did not.
 
     Raises:
@@ -76,7 +75,6 @@ class Net(nn.Module):
         self.training = phase == "TRAIN"
         self._build()
         self.outputs = self._unread(list(self._layers))
-        self.params = {name: list(layer.blobs) for name, layer in self._layers.items() if len(layer.blobs)}
         self.load_report = LoadReport()
         if weights is not None:
             source = "weights" if isinstance(weights, Weights) else os.fspath(weights)
@@ -110,11 +108,16 @@ class Net(nn.Module):
             self._layers[definition.name] = layer
             self.layers.append(layer)
         self.blob_shapes = {name: tuple(blob.shape) for name, blob in blobs.items()}
-        self.to_empty(device="cpu")
-        with torch.no_grad():
-            for layer in self.layers:
-                for blob, value in zip(layer.blobs, layer.initial_values, strict=True):
-                    blob.fill_(value)
+        self._give_blobs_memory()
+
+    def _give_blobs_memory(self) -> None:
+        given: dict[nn.Parameter, nn.Parameter] = {}
+        for layer in self.layers:
+            for index, (blob, value) in enumerate(zip(layer.blobs, layer.initial_values, strict=True)):
+                if blob not in given:
+                    values = torch.full_like(blob, value, device="cpu", requires_grad=False)
+                    given[blob] = nn.Parameter(values, requires_grad=blob.requires_grad)
+                layer.blobs[index] = given[blob]
 
     def forward(
         self, *, blobs: Iterable[str] = (), start: str | None = None, end: str | None = None, **inputs: Any
@@ -166,6 +169,11 @@ class Net(nn.Module):
         return {name: available[name] for name in wanted if name in available}
 
     @property
+    def params(self) -> dict[str, list[nn.Parameter]]:
+        """The blobs of each layer that has any, in Caffe's order."""
+        return {name: list(layer.blobs) for name, layer in self._layers.items() if len(layer.blobs)}
+
+    @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         parameter = next(self.parameters(), None)
@@ -177,12 +185,13 @@ class Net(nn.Module):
             layer.reset_state()
 
     def _apply(self, fn, recurse=True):
-        super()._apply(fn, recurse)
-        if self.numerics == "exact":
-            wrong = {(p.dtype, p.device.type) for p in self.parameters()} - {(torch.float32, "cpu")}
-            if wrong - {(torch.float32, "meta")}:
-                raise Error(f"exact numerics is float32 on the CPU; it cannot go to {wrong.pop()}: use numerics='fast'")
-        return self
+        moved = fn(torch.empty(0))
+        if self.numerics == "exact" and (moved.dtype, moved.device.type) != (torch.float32, "cpu"):
+            raise Error(
+                f"exact numerics is float32 on the CPU and cannot go to {moved.dtype} on {moved.device}; "
+                "build the network with numerics='fast'"
+            )
+        return super()._apply(fn, recurse)
 
     def _position(self, layer: str | None, default: int) -> int:
         if layer is None:
@@ -197,8 +206,9 @@ class Net(nn.Module):
             if name not in self.blob_shapes:
                 raise Error(f"blob {name!r} is not in the network; its inputs are {', '.join(self.inputs)}")
             if not isinstance(value, Tensor):
-                value = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
-            available[name] = value.to(self.device, torch.float32 if not value.is_floating_point() else value.dtype)
+                value = torch.from_numpy(np.require(value, np.float32, ["C_CONTIGUOUS", "WRITEABLE"]))
+            keeps_dtype = value.is_floating_point() and self.numerics == "fast"
+            available[name] = value.to(self.device, value.dtype if keeps_dtype else torch.float32)
         return available
 
     def _pass_through_splits(self, available: dict[str, Tensor], skipped: list[str]) -> None:

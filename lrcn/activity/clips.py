@@ -18,9 +18,3 @@ def clip_starts(frames: int, length: int = 16, *, last_clip_repeated: bool = Tru
     last = frames - length
     starts = [min(start, last) for start in range(0, frames, length // 2)]
     return starts if last_clip_repeated else sorted(set(starts))
-
-
-def row_frames(frames: int, length: int = 16, *, last_clip_repeated: bool = True) -> list[int]:
-    """The frame that each row of an LRCN model's predictions is about: the frames of each clip, clip by clip."""
-    starts = clip_starts(frames, length, last_clip_repeated=last_clip_repeated)
-    return [start + step for start in starts for step in range(length)]

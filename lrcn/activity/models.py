@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import networks
 from ..errors import Error
 from ..net import Net
 from .clips import clip_starts
@@ -25,7 +24,10 @@ PROTOCOLS = ("oversample", "center")
 
 CROPS = 10
 SINGLE_FRAME_BATCH = 16  # frames per batch of the single-frame model in protocol oversample
-CENTER_BATCH = 400  # frames per batch of fc6 in protocol center
+# Frames per batch of the convolutional network in protocol center. The authors' script has 400, of which a video's last
+# batch is what is left of it; the recorded run of their code that this is tested against had 16, with less memory.
+CENTER_BATCH = 16
+CENTER_STREAMS = 500  # clips side by side in the LSTM in protocol center; zeros where there are fewer
 IMAGES_AT_ONCE = 80  # images in the layers before the first InnerProduct; bounds memory, changes no bit
 
 
@@ -66,12 +68,21 @@ class Model:
             raise VideoError("the network's class probabilities are not finite (overflow)")
         return rows
 
+    def over_time(self, rows: np.ndarray, frames: int) -> np.ndarray:
+        """Rows of `predict` -> class probabilities of each of the video's `frames`, the mean of those about it."""
+        about = np.array(self._row_frames(frames))
+        return np.stack([rows[about == frame].mean(axis=0) for frame in range(frames)])
+
     def oversample(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """The rows of protocol oversample (`classify_video.py`): ten crops of every frame."""
         raise NotImplementedError
 
     def center(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """The rows of protocol center (`evaluate_lstm.py`): the centre of every frame."""
+        raise NotImplementedError
+
+    def _row_frames(self, frames: int) -> Sequence[int]:
+        """The frame that each row is about, in a video of so many `frames`."""
         raise NotImplementedError
 
     def _last(self, layer_type: str):
@@ -98,12 +109,9 @@ class Model:
     def _center_batches(self, frames: Sequence[np.ndarray], blob: str, end: str) -> torch.Tensor:
         """`blob` after layer `end`, of the centre of every frame."""
         parts = []
-        for first in range(0, len(frames), CENTER_BATCH):
-            maps = [
-                self._image_maps(np.stack([center_crop(frame, self.stream, self.crop_size) for frame in batch]))
-                for batch in _batches(frames[first : first + CENTER_BATCH], IMAGES_AT_ONCE)
-            ]
-            parts.append(self._from_product(torch.cat(maps), blob, end))
+        for batch in _batches(frames, CENTER_BATCH):
+            crops = np.stack([center_crop(frame, self.stream, self.crop_size) for frame in batch])
+            parts.append(self.net(**{self.image_blob: crops}, end=end, blobs=[blob])[blob])
         return torch.cat(parts)
 
 
@@ -131,6 +139,9 @@ class SingleFrame(Model):
         """One row per frame of the video. The authors' script stops at fc6; this is what its network goes on to."""
         return _numpy(self._center_batches(frames, self.probability_blob, self._layers[-1].name)).astype(np.float64)
 
+    def _row_frames(self, frames: int) -> Sequence[int]:
+        return range(frames)
+
     def _negated_from(self, index: int) -> int:
         """First of the ten crops of frame `index` of a batch whose horizontal flow is negated."""
         if self.stream.name != "flow":
@@ -156,11 +167,14 @@ class LRCN(Model):
             raise Error(f"layer {reshape.name}: expected the number of steps first, found {self.clip_length}")
         self._feature_blob = reshape.bottom[0]
         self._feature_end = self._producer(self._feature_blob).name
-        self.marker_blob = next(name for name in net.inputs if name != self.image_blob)
+        markers = [name for name in net.inputs if name != self.image_blob]
+        if len(markers) != 1:
+            raise Error(f"expected two input blobs, images and clip markers, the network has {net.inputs}")
+        self.marker_blob = markers[0]
 
     def oversample(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """One row per frame of every clip, clip by clip: the mean over the ten crops."""
-        starts = self.starts(frames)
+        starts = self.starts(len(frames))
         rows = np.empty((len(starts), self.clip_length, self.classes))
         maps: dict[int, torch.Tensor] = {}
         for clip, start in enumerate(starts):
@@ -176,21 +190,29 @@ class LRCN(Model):
         return rows.reshape(-1, self.classes)
 
     def center(self, frames: Sequence[np.ndarray]) -> np.ndarray:
-        """One row per frame of every clip, clip by clip. All clips of the video go through the LSTM side by side."""
-        starts = self.starts(frames)
+        """One row per frame of every clip, clip by clip. The clips go through the LSTM side by side."""
+        all_starts = self.starts(len(frames))
         features = self._center_batches(frames, self._feature_blob, self._feature_end)
-        steps = np.arange(self.clip_length)[:, None] + np.array(starts)
-        probabilities = self._sequences(features[torch.from_numpy(steps).to(features.device)])
-        return probabilities.transpose(1, 0, 2).reshape(-1, self.classes).astype(np.float64)
+        rows = []
+        for starts in _batches(all_starts, CENTER_STREAMS):
+            streams = features.new_zeros(self.clip_length, CENTER_STREAMS, *features.shape[1:])
+            for stream, start in enumerate(starts):
+                streams[:, stream] = features[start : start + self.clip_length]
+            probabilities = self._sequences(streams)[:, : len(starts)]
+            rows.append(probabilities.transpose(1, 0, 2).reshape(-1, self.classes).astype(np.float64))
+        return np.concatenate(rows)
 
-    def starts(self, frames: Sequence[np.ndarray]) -> list[int]:
-        """The first frame of each clip."""
-        return clip_starts(len(frames), self.clip_length, last_clip_repeated="last_clip_repeated" in self.quirks)
+    def starts(self, frames: int) -> list[int]:
+        """The first frame of each clip of a video of so many `frames`."""
+        return clip_starts(frames, self.clip_length, last_clip_repeated="last_clip_repeated" in self.quirks)
 
     def crops(self, frame: np.ndarray) -> np.ndarray:
         """The ten crops of a frame as this model wants them: (10, 3, size, size) float32."""
         is_negated = self.stream.name == "flow" and "lrcn_mirrored_flow_keeps_x" not in self.quirks
         return ten_crops(frame, self.stream, self.crop_size, CROPS // 2 if is_negated else CROPS)
+
+    def _row_frames(self, frames: int) -> Sequence[int]:
+        return [start + step for start in self.starts(frames) for step in range(self.clip_length)]
 
     def _sequences(self, features: torch.Tensor) -> np.ndarray:
         """Features (steps, streams, ...) -> class probabilities (steps, streams, classes), each stream from a fresh state."""
@@ -206,7 +228,7 @@ def separate_clips(model: LRCN, frames: Sequence[np.ndarray]) -> np.ndarray:
     """The plain twin of `LRCN.oversample`, as the authors wrote it: the whole network on every clip, nothing shared."""
     rows = []
     marker_shape = (-1, *model.net.inputs[model.marker_blob][1:])
-    for start in model.starts(frames):
+    for start in model.starts(len(frames)):
         clip = frames[start : start + model.clip_length]
         inputs = {
             model.image_blob: np.concatenate([model.crops(frame) for frame in clip]),
@@ -229,7 +251,7 @@ def load_model(
     name: str,
     weights: str | Path,
     *,
-    network: str | Path | None = None,
+    network: str | Path,
     numerics: str = "exact",
     precision: str = "float32",
     device: str = "cpu",
@@ -237,12 +259,10 @@ def load_model(
 ) -> Model:
     """One of `MODELS` by its name, with weights from a `.caffemodel`.
 
-    network: its prototxt, by default ours at full size; precision: "float32" or, in fast numerics, "bfloat16".
+    network: its prototxt; precision: "float32" or, in fast numerics, "bfloat16".
     Raises `Error` where the weights do not fit or are not all finite numbers.
     """
     stream, kind = name.split("_")
-    if network is None:
-        network = networks.path("lrcn.prototxt" if kind == "lrcn" else "single_frame.prototxt")
     net = Net(network, weights=weights, numerics=numerics)
     for layer, blobs in net.params.items():
         for index, blob in enumerate(blobs):
@@ -262,8 +282,8 @@ def load_model(
         raise Error(f"{network}: {error}") from error
 
 
-def _batches(frames: Sequence[np.ndarray], size: int) -> list[Sequence[np.ndarray]]:
-    return [frames[first : first + size] for first in range(0, len(frames), size)]
+def _batches(items: Sequence, size: int) -> list[Sequence]:
+    return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 def _numpy(blob: torch.Tensor) -> np.ndarray:

@@ -54,7 +54,10 @@ class Source:
         path = self.find(video)
         if path is None:
             raise VideoError(f"no folder or video file of this name in {self.folder}")
-        return read_frames(path)
+        try:
+            return read_frames(path)
+        except OSError as error:
+            raise VideoError(f"{error.filename}: {error.strerror}") from error
 
 
 def read_frames(path: Path) -> list[np.ndarray]:
@@ -84,10 +87,7 @@ def read_frames(path: Path) -> list[np.ndarray]:
 
 def read_image(path: Path) -> np.ndarray:
     """An image file as (rows, columns, RGB) uint8. Raises `VideoError` where it is not a whole image."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise VideoError(f"{path}: {error.strerror}") from error
+    content = path.read_bytes()
     # The decoder fills up a JPEG that breaks off with grey and only warns: look for the mark that ends the last scan.
     is_cut = content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -97,7 +97,7 @@ def read_image(path: Path) -> np.ndarray:
     return np.ascontiguousarray(image[:, :, ::-1])
 
 
-def read_ahead(read: Callable, items: Iterable, depth: int = 2) -> Iterator[tuple[object, Callable]]:
+def read_ahead(read: Callable, items: Iterable, depth: int = 1) -> Iterator[tuple[object, Callable]]:
     """Yield (item, result) for each item while a thread works on the `depth` next ones.
 
     `result()` gives what `read(item)` returned, or raises what it raised. Never more than `depth` results wait.

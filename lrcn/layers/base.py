@@ -60,7 +60,9 @@ class Layer(nn.Module):
 
     def add_blob(self, *shape: int, initial_value: float = 0.0) -> None:
         """Declare the next parameter blob."""
-        blob = nn.Parameter(torch.empty(shape, device="meta"), requires_grad=self.ops.SUPPORTS_GRADIENTS)
+        layout = self.ops.IMAGE_LAYOUT if len(shape) == 4 else torch.contiguous_format
+        values = torch.empty(shape, device="meta", memory_format=layout)
+        blob = nn.Parameter(values, requires_grad=self.ops.SUPPORTS_GRADIENTS)
         self.blobs.append(blob)
         self.initial_values.append(initial_value)
 

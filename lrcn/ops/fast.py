@@ -14,6 +14,7 @@ from ..errors import Error
 from . import recurrent
 
 SUPPORTS_GRADIENTS = True
+IMAGE_LAYOUT = torch.channels_last
 
 Pair = Sequence[int]
 
@@ -31,9 +32,8 @@ def _like(x: Tensor, weight: Tensor) -> Tensor:
 def convolution(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, pad: Pair, dilation: Pair, group: int
 ) -> Tensor:
-    """See `exact.convolution`; in channels-last layout, which is what the fast kernels want."""
-    x = _like(x, weight).contiguous(memory_format=torch.channels_last)
-    weight = weight.contiguous(memory_format=torch.channels_last)
+    """See `exact.convolution`."""
+    x = _like(x, weight).contiguous(memory_format=IMAGE_LAYOUT)
     return F.conv2d(x, weight, bias, stride, pad, dilation, group)
 
 
@@ -74,9 +74,9 @@ def lrn_across_channels(x: Tensor, size: int, alpha: float, beta: float, k: floa
     """See `exact.lrn_across_channels`; the sums over channels are one product with a banded matrix."""
     channel = torch.arange(x.shape[1], device=x.device)
     band = ((channel[:, None] - channel).abs() <= (size - 1) // 2).to(x.dtype) * (alpha / size)
-    squares = x.square().movedim(1, -1)
-    scale = torch.addmm(x.new_full((1,), k), squares.flatten(0, -2), band).view(squares.shape).movedim(-1, 1)
-    return x * _negative_power(scale, beta)
+    rows = x.movedim(1, -1)
+    scale = (rows.square().flatten(0, -2) @ band).add_(k).view(rows.shape).movedim(-1, 1)
+    return _negative_power(scale, beta).mul_(x)
 
 
 def lrn_within_channel(x: Tensor, size: int, alpha: float, beta: float) -> Tensor:
