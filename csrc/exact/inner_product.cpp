@@ -1,0 +1,38 @@
+#include "exact/inner_product.h"
+
+#include <algorithm>
+
+#include "exact/blas.h"
+#include "exact/parallel.h"
+
+namespace lrcn::exact {
+namespace {
+
+// Below this many multiplications a second thread costs more than it saves.
+constexpr int64_t WORTH_A_THREAD = int64_t{1} << 22;
+
+void rows_of_inner_product(int64_t rows, int64_t outputs, int64_t inputs, const float* x, const float* weight,
+                           bool transposed_weight, const float* bias, float* y) {
+  gemm(Transpose::No, transposed_weight ? Transpose::No : Transpose::Yes, rows, outputs, inputs, 1.0f, x, weight, 0.0f,
+       y);
+  if (!bias) return;
+  for (int64_t row = 0; row < rows; ++row, y += outputs) {
+    for (int64_t output = 0; output < outputs; ++output) y[output] += bias[output];
+  }
+}
+
+}  // namespace
+
+void inner_product(int64_t rows, int64_t outputs, int64_t inputs, const float* x, const float* weight,
+                   bool transposed_weight, const float* bias, float* y) {
+  const int64_t block = gemm_row_block() > 0 ? gemm_row_block() : std::max<int64_t>(rows, 1);
+  const int64_t blocks = (rows + block - 1) / block;
+  const int64_t grain = std::max<int64_t>(1, WORTH_A_THREAD / std::max<int64_t>(1, block * outputs * inputs));
+  parallel_for(blocks, grain, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * block, last = std::min(end * block, rows);
+    rows_of_inner_product(last - first, outputs, inputs, x + first * inputs, weight, transposed_weight, bias,
+                          y + first * outputs);
+  });
+}
+
+}  // namespace lrcn::exact

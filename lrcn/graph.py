@@ -1,0 +1,53 @@
+"""What a network definition says about who reads which blob."""
+
+from collections import Counter
+
+from prototxt_import import FormatError, Message
+
+
+def insert_splits(net: Message) -> Message:
+    """A copy of the network in which every blob has one reader, as Caffe arranges it before it builds a network.
+
+    A blob with several readers gets a Split layer behind its writer, named `BLOB_LAYER_INDEX_split`, whose tops
+    `BLOB_LAYER_INDEX_split_K` take the blob's place. In-place layers write a new version of their blob, with readers of
+    its own.
+
+    Raises:
+        FormatError: a layer reads a blob that no layer before it writes.
+    """
+    writer: dict[str, tuple[int, int]] = {}
+    readers: Counter[tuple[int, int]] = Counter()
+    sources: list[list[tuple[int, int]]] = []
+    for position, layer in enumerate(net.layer):
+        for bottom in layer.bottom:
+            if bottom not in writer:
+                raise FormatError(
+                    f"layer {layer.name!r} reads blob {bottom!r}, which no layer before it writes; "
+                    "correct the name or the order of the layers"
+                )
+        sources.append([writer[bottom] for bottom in layer.bottom])
+        readers.update(sources[-1])
+        writer.update({top: (position, index) for index, top in enumerate(layer.top)})
+
+    split = net.copy()
+    split.layer.clear()
+    served: Counter[tuple[int, int]] = Counter()
+    for position, layer in enumerate(net.layer):
+        layer = layer.copy()
+        for index, source in enumerate(sources[position]):
+            if readers[source] > 1:
+                layer.bottom[index] = f"{_split_name(net, source)}_{served[source]}"
+                served[source] += 1
+        split.layer.append(layer)
+        for index, top in enumerate(layer.top):
+            if readers[position, index] > 1:
+                name = _split_name(net, (position, index))
+                tops = [f"{name}_{k}" for k in range(readers[position, index])]
+                split.layer.append(Message("LayerParameter", name=name, type="Split", bottom=[top], top=tops))
+    return split
+
+
+def _split_name(net: Message, source: tuple[int, int]) -> str:
+    position, index = source
+    layer = net.layer[position]
+    return f"{layer.top[index]}_{layer.name}_{index}_split"

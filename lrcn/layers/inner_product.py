@@ -1,0 +1,56 @@
+"""Fully connected layers: InnerProduct, and Embed, its form for one-hot inputs."""
+
+import torch
+from torch import Tensor
+
+from ..errors import Error
+from .base import Layer, canonical_axis, register, require_positive
+
+
+@register("InnerProduct")
+class InnerProduct(Layer):
+    """Axes from `axis` on are flattened to K and multiplied; blobs: weight (O, K) and bias (O)."""
+
+    def setup(self, x: Tensor) -> None:
+        definition = self.definition.inner_product_param
+        self.axis = canonical_axis(definition.axis, x)
+        self.outputs = require_positive(definition, "num_output")
+        self.transposed_weight = definition.transpose
+        self.inputs = x.shape[self.axis :].numel()
+        shape = (self.outputs, self.inputs)
+        self.add_blob(*(reversed(shape) if self.transposed_weight else shape))
+        if definition.bias_term:
+            self.add_blob(self.outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., axes from `axis` on) to (..., O)."""
+        if x.shape[self.axis :].numel() != self.inputs:
+            raise Error(
+                f"{self.inputs} inputs from axis {self.axis} on were expected, an input of shape {tuple(x.shape)} was found"
+            )
+        rows = x.reshape(-1, self.inputs)
+        y = self.ops.inner_product(rows, self.blobs[0], self.blob(1), self.transposed_weight)
+        return y.view(*x.shape[: self.axis], self.outputs)
+
+
+@register("Embed")
+class Embed(Layer):
+    """Row `index` of the weight for every index of the input; blobs: weight (input_dim, O) and bias (O)."""
+
+    def setup(self, x: Tensor) -> None:
+        definition = self.definition.embed_param
+        self.input_dim = require_positive(definition, "input_dim")
+        self.outputs = require_positive(definition, "num_output")
+        self.add_blob(self.input_dim, self.outputs)
+        if definition.bias_term:
+            self.add_blob(self.outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Indices of any shape, as floats, to that shape with O appended."""
+        index = x.long()
+        if not x.is_meta and index.numel() and not 0 <= index.min() <= index.max() < self.input_dim:
+            raise Error(
+                f"indices from 0 to {self.input_dim - 1} were expected, {int(index.min())} to {int(index.max())} were found"
+            )
+        y = torch.nn.functional.embedding(index, self.blobs[0])
+        return y if self.blob(1) is None else y + self.blob(1)

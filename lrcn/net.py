@@ -1,0 +1,268 @@
+"""A Caffe network as an `nn.Module`."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prototxt_import import Message, Weights, read_net, read_weights, select_layers
+
+from . import ops
+from .errors import Error
+from .graph import insert_splits
+from .layers import LAYERS, Layer, Source
+from .loading import LoadReport, load
+
+
+class Net(nn.Module):
+    """A network built from its prototxt, computing what Caffe computes.
+
+        net = lrcn.Net("deploy.prototxt", weights="x.caffemodel")
+        probs = net(data=frames, clip_markers=cont)["probs"]
+
+    Blobs, layers and parameters have their names and shapes from the definition. The first axis of an input, and the
+    numbers of time steps and streams of a sequence, may change from call to call as far as the definition allows
+    (a Reshape to fixed sizes does not).
+
+    Args:
+        definition (str | os.PathLike | Message): the prototxt's path, or what `prototxt_import.read_net` returned.
+        weights (str | os.PathLike | Weights | None): the weights file; None leaves initial values (zeros mostly).
+        numerics (str): "exact" has the bits of Caffe on a CPU; "fast" uses PyTorch's kernels, on CPU or CUDA, and is
+            differentiable.
+        phase (str): "TEST" or "TRAIN"; chooses layers, and dropout follows it.
+        level (int): chooses layers by their rules.
+        stages (Iterable[str]): likewise.
+        allow_missing (bool): whether layers that the weights file lacks may keep their initial values.
+
+    Attributes:
+        definition (Message): the definition after the rules chose its layers, in the current format.
+        inputs (dict[str, tuple[int, ...]]): the blobs that a caller sets, with their declared shapes.
+        outputs (list[str]): the blobs that no layer reads.
+        blob_shapes (dict[str, tuple[int, ...]]): every blob with its shape for the declared inputs.
+        params (dict[str, list[nn.Parameter]]): the blobs of each layer that has any, in Caffe's order.
+        load_report (LoadReport): what came from the weights file and what did not.
+
+    Raises:
+        Error: a layer type that is not known, settings or shapes that do not fit, weights of another network.
+        FormatError: a file that cannot be read.
+    """
+
+    def __init__(
+        self,
+        definition: str | os.PathLike | Message,
+        weights: str | os.PathLike | Weights | None = None,
+        *,
+        numerics: str = "exact",
+        phase: str = "TEST",
+        level: int = 0,
+        stages: Iterable[str] = (),
+        allow_missing: bool = False,
+    ):
+        super().__init__()
+        self.ops = ops.numerics(numerics)
+        self.numerics = numerics
+        if phase not in ("TEST", "TRAIN"):
+            raise Error(f"phase {phase!r} is not known: TEST or TRAIN expected")
+        if not isinstance(definition, Message):
+            definition = read_net(definition)
+        self.definition = select_layers(definition, phase, level, stages)
+        self.graph = insert_splits(self.definition)
+        self._layers: dict[str, Layer] = {}
+        self.inputs: dict[str, tuple[int, ...]] = {}
+        self.blob_shapes: dict[str, tuple[int, ...]] = {}
+        self.training = phase == "TRAIN"
+        self._build()
+        self.outputs = self._unread(list(self._layers))
+        self.params = {name: list(layer.blobs) for name, layer in self._layers.items() if len(layer.blobs)}
+        self.load_report = LoadReport()
+        if weights is not None:
+            source = "weights" if isinstance(weights, Weights) else os.fspath(weights)
+            found = weights if isinstance(weights, Weights) else read_weights(weights)
+            self.load_report = load(self.params, found, source, allow_missing)
+
+    def _build(self) -> None:
+        """Make the layers in order, following the shapes on the meta device, then give the blobs their memory."""
+        self.layers = nn.ModuleList()
+        shared: dict[str, nn.Parameter] = {}
+        blobs: dict[str, Tensor] = {}
+        for definition in self.graph.layer:
+            if definition.name in self._layers:
+                raise Error(f"two layers are called {definition.name!r}; layers are known by their names")
+            if definition.type not in LAYERS:
+                raise Error(
+                    f"layer {definition.name!r}: type {definition.type!r} is not known; known are {', '.join(sorted(LAYERS))}"
+                )
+            with _naming(definition):
+                bottoms = [blobs[name] for name in definition.bottom]
+                layer = LAYERS[definition.type](definition, self.ops, bottoms).train(self.training)
+                _share_blobs(layer, shared)
+                if isinstance(layer, Source):
+                    self.inputs.update(zip(definition.top, layer.declared_shapes(), strict=True))
+                    tops = tuple(torch.empty(shape, device="meta") for shape in layer.declared_shapes())
+                else:
+                    tops = _as_tuple(layer(*bottoms))
+                _check_tops(definition, tops)
+            blobs.update(zip(definition.top, tops, strict=True))
+            self._layers[definition.name] = layer
+            self.layers.append(layer)
+        self.blob_shapes = {name: tuple(blob.shape) for name, blob in blobs.items()}
+        self.to_empty(device="cpu")
+        with torch.no_grad():
+            for layer in self.layers:
+                for blob, value in zip(layer.blobs, layer.initial_values, strict=True):
+                    blob.fill_(value)
+
+    def forward(
+        self, *, blobs: Iterable[str] = (), start: str | None = None, end: str | None = None, **inputs: Any
+    ) -> dict[str, Tensor]:
+        """Run the network, or its layers from `start` to `end`, both included.
+
+        Args:
+            blobs (Iterable[str]): blobs to return besides the outputs, as they are after their last in-place layer.
+            start (str | None): the first layer to run; blobs that layers before it would write are passed by name.
+            end (str | None): the last layer to run.
+            **inputs: arrays or tensors by blob name.
+
+        Returns:
+            The blobs that no layer among those that ran reads, and those asked for, by name.
+
+        Raises:
+            Error: a blob that is missing or unknown, or a shape that a layer cannot take.
+        """
+        names = list(self._layers)
+        first, last = self._position(start, 0), self._position(end, len(names) - 1)
+        running = names[first : last + 1]
+        available = self._inputs(inputs)
+        self._pass_through_splits(available, names[:first])
+        wanted = dict.fromkeys([*self._unread(running), *blobs])
+        remaining = _readings(self._layers[name] for name in running)
+        self.ops.prepare(self.device)
+        for name in running:
+            layer = self._layers[name]
+            definition = layer.definition
+            if isinstance(layer, Source) and all(top in available for top in definition.top):
+                continue
+            if definition.type == "Input":
+                continue  # a blob that nobody reads need not be passed; a reader that misses it says so
+            missing = [bottom for bottom in definition.bottom if bottom not in available]
+            if missing:
+                raise Error(self._missing_message(definition, missing[0]))
+            with _naming(definition):
+                tops = _as_tuple(layer(*(available[bottom] for bottom in definition.bottom)))
+            for bottom in definition.bottom:
+                remaining[bottom] -= 1
+                if not remaining[bottom] and bottom not in wanted:
+                    del available[bottom]
+            for top, value in zip(definition.top, tops, strict=True):
+                if top not in inputs or not isinstance(layer, Source):
+                    available[top] = value.to(self.device)
+        for name in wanted:
+            if name not in available and name in blobs:
+                raise Error(f"blob {name!r} is not computed; the network has {', '.join(self.blob_shapes)}")
+        return {name: available[name] for name in wanted if name in available}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        parameter = next(self.parameters(), None)
+        return torch.device("cpu") if parameter is None else parameter.device
+
+    def reset_state(self) -> None:
+        """Make all recurrent layers begin the next pass with zeros."""
+        for layer in self.layers:
+            layer.reset_state()
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        if self.numerics == "exact":
+            wrong = {(p.dtype, p.device.type) for p in self.parameters()} - {(torch.float32, "cpu")}
+            if wrong - {(torch.float32, "meta")}:
+                raise Error(f"exact numerics is float32 on the CPU; it cannot go to {wrong.pop()}: use numerics='fast'")
+        return self
+
+    def _position(self, layer: str | None, default: int) -> int:
+        if layer is None:
+            return default
+        if layer not in self._layers:
+            raise Error(f"layer {layer!r} is not in the network, which has {', '.join(self._layers)}")
+        return list(self._layers).index(layer)
+
+    def _inputs(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        available = {}
+        for name, value in inputs.items():
+            if name not in self.blob_shapes:
+                raise Error(f"blob {name!r} is not in the network; its inputs are {', '.join(self.inputs)}")
+            if not isinstance(value, Tensor):
+                value = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
+            available[name] = value.to(self.device, torch.float32 if not value.is_floating_point() else value.dtype)
+        return available
+
+    def _pass_through_splits(self, available: dict[str, Tensor], skipped: list[str]) -> None:
+        """Blobs passed by the caller go by their own names; let the layers behind a skipped split find them."""
+        for name in skipped:
+            definition = self._layers[name].definition
+            if definition.type == "Split" and definition.bottom[0] in available:
+                available.update(dict.fromkeys(definition.top, available[definition.bottom[0]]))
+
+    def _unread(self, running: Iterable[str]) -> list[str]:
+        unread: dict[str, None] = {}
+        for name in running:
+            definition = self._layers[name].definition
+            for bottom in definition.bottom:
+                unread.pop(bottom, None)
+            unread.update(dict.fromkeys(definition.top))
+        return list(unread)
+
+    def _missing_message(self, definition: Message, blob: str) -> str:
+        what = f"layer {definition.name!r} needs blob {blob!r}, which was not passed"
+        if blob in self.inputs:
+            return f"{what}; its declared shape is {self.inputs[blob]}"
+        return f"{what} and which no layer of this part computes"
+
+
+def _readings(layers: Iterable[Layer]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for layer in layers:
+        for bottom in layer.definition.bottom:
+            counts[bottom] = counts.get(bottom, 0) + 1
+    return counts
+
+
+def _as_tuple(tops: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tops if isinstance(tops, tuple) else (tops,)
+
+
+def _check_tops(definition: Message, tops: tuple[Tensor, ...]) -> None:
+    if len(tops) != len(definition.top):
+        raise Error(f"{len(definition.top)} tops are declared, the layer has {len(tops)}")
+
+
+def _share_blobs(layer: Layer, shared: dict[str, nn.Parameter]) -> None:
+    """Blobs that `param { name: ... }` gives the same name are one parameter, that of the first such layer."""
+    for index, param in enumerate(layer.definition.param):
+        if not param.name or index >= len(layer.blobs):
+            continue
+        owner = shared.setdefault(param.name, layer.blobs[index])
+        if owner.shape != layer.blobs[index].shape:
+            raise Error(
+                f"blob {index} of shape {tuple(layer.blobs[index].shape)} cannot share {param.name!r}, "
+                f"which has shape {tuple(owner.shape)}"
+            )
+        layer.blobs[index] = owner
+
+
+class _naming:
+    """Puts the layer's name and type before the message of what goes wrong inside it."""
+
+    def __init__(self, definition: Message):
+        self.definition = definition
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind, error, trace) -> None:
+        if isinstance(error, (Error, RuntimeError, TypeError)) and not isinstance(error, torch.OutOfMemoryError):
+            raise Error(f"layer {self.definition.name!r} ({self.definition.type}): {error}") from error

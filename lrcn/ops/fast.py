@@ -1,0 +1,170 @@
+"""The layers on PyTorch's own kernels: CPU and CUDA, float32 or bfloat16 weights, differentiable.
+
+Same functions and arguments as `lrcn.ops.exact`, which says what each computes. Every input is taken in the dtype of
+the weights; probabilities and losses come out in float32 or better.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import Error
+from . import recurrent
+
+SUPPORTS_GRADIENTS = True
+
+Pair = Sequence[int]
+
+
+def prepare(device: torch.device) -> None:
+    """Make ready to compute: lets cuDNN choose its kernels by trying them."""
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+
+
+def _like(x: Tensor, weight: Tensor) -> Tensor:
+    return x.to(weight.dtype)
+
+
+def convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, pad: Pair, dilation: Pair, group: int
+) -> Tensor:
+    """See `exact.convolution`; in channels-last layout, which is what the fast kernels want."""
+    x = _like(x, weight).contiguous(memory_format=torch.channels_last)
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(x, weight, bias, stride, pad, dilation, group)
+
+
+def inner_product(x: Tensor, weight: Tensor, bias: Tensor | None, transposed_weight: bool) -> Tensor:
+    """See `exact.inner_product`."""
+    return F.linear(_like(x, weight), weight.t() if transposed_weight else weight, bias)
+
+
+def _overhang(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, output_size: Pair) -> bool:
+    """Whether a last window reaches over the padded image; windows wholly outside are an error."""
+    reach = [(output_size[i] - 1) * stride[i] + kernel[i] - x.shape[2 + i] - 2 * pad[i] for i in (0, 1)]
+    if any(reach[i] >= kernel[i] for i in (0, 1)):
+        raise Error(
+            f"pooling with kernel {tuple(kernel)} and stride {tuple(stride)} has windows wholly outside an input "
+            f"of {tuple(x.shape[2:])}; only exact numerics computes them"
+        )
+    return any(r > 0 for r in reach)
+
+
+def max_pool(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, output_size: Pair) -> tuple[Tensor, Tensor]:
+    """See `exact.max_pool`."""
+    overhang = _overhang(x, kernel, stride, pad, output_size)
+    y, index = F.max_pool2d(x, kernel, stride, pad, ceil_mode=overhang, return_indices=True)
+    return y, index.to(torch.float32)
+
+
+def average_pool(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, output_size: Pair) -> Tensor:
+    """See `exact.average_pool`."""
+    return F.avg_pool2d(x, kernel, stride, pad, ceil_mode=_overhang(x, kernel, stride, pad, output_size))
+
+
+def _negative_power(scale: Tensor, beta: float) -> Tensor:
+    # AlexNet's exponent by square roots, which vectorise, where a general power does not.
+    return torch.rsqrt(scale * torch.sqrt(scale)) if beta == 0.75 else scale.pow(-beta)
+
+
+def lrn_across_channels(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+    """See `exact.lrn_across_channels`; the sums over channels are one product with a banded matrix."""
+    channel = torch.arange(x.shape[1], device=x.device)
+    band = ((channel[:, None] - channel).abs() <= (size - 1) // 2).to(x.dtype) * (alpha / size)
+    squares = x.square().movedim(1, -1)
+    scale = torch.addmm(x.new_full((1,), k), squares.flatten(0, -2), band).view(squares.shape).movedim(-1, 1)
+    return x * _negative_power(scale, beta)
+
+
+def lrn_within_channel(x: Tensor, size: int, alpha: float, beta: float) -> Tensor:
+    """See `exact.lrn_within_channel`."""
+    mean = F.avg_pool2d(x.square(), size, stride=1, padding=(size - 1) // 2)
+    return x * _negative_power(1 + alpha * mean, beta)
+
+
+def relu(x: Tensor, negative_slope: float) -> Tensor:
+    """See `exact.relu`."""
+    return F.leaky_relu(x, negative_slope) if negative_slope else F.relu(x)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """See `exact.sigmoid`."""
+    return torch.sigmoid(x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """See `exact.tanh`."""
+    return torch.tanh(x)
+
+
+def power(x: Tensor, power: float, scale: float, shift: float) -> Tensor:
+    """See `exact.power`."""
+    return (shift + scale * x).pow(power)
+
+
+def weighted_sum(terms: Sequence[Tensor], coefficients: Sequence[float]) -> Tensor:
+    """See `exact.weighted_sum`."""
+    return sum(c * term for c, term in zip(coefficients, terms, strict=True))
+
+
+def sum_rows(x: Tensor, absolute: bool, squared: bool) -> Tensor:
+    """See `exact.sum_rows`."""
+    if absolute:
+        x = x.abs()
+    if squared:
+        x = x.square()
+    return x.sum(dim=1)
+
+
+def _float(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def softmax(x: Tensor, axis: int) -> Tensor:
+    """See `exact.softmax`."""
+    return F.softmax(_float(x), axis)
+
+
+def softmax_loss(x: Tensor, label: Tensor, axis: int, ignore_label: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """See `exact.softmax_loss`."""
+    log_prob = F.log_softmax(_float(x), axis)
+    wanted = label.reshape(log_prob.select(axis, 0).shape).long()
+    counted = torch.ones_like(wanted, dtype=torch.bool) if ignore_label is None else wanted != ignore_label
+    chosen = log_prob.gather(axis, torch.where(counted, wanted, 0).unsqueeze(axis)).squeeze(axis)
+    return -torch.where(counted, chosen, 0).sum(), counted.sum().to(log_prob.dtype), log_prob.exp()
+
+
+def lstm(
+    x: Tensor,
+    cont: Tensor,
+    w_x: Tensor,
+    b: Tensor,
+    w_h: Tensor,
+    x_static: Tensor | None,
+    w_static: Tensor | None,
+    h_0: Tensor,
+    c_0: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `lrcn.ops.recurrent.lstm`."""
+    x_static = None if x_static is None else _like(x_static, w_x)
+    return recurrent.lstm(_like(x, w_x), cont, w_x, b, w_h, x_static, w_static, h_0, c_0)
+
+
+def rnn(
+    x: Tensor,
+    cont: Tensor,
+    w_x: Tensor,
+    b: Tensor,
+    w_h: Tensor,
+    w_o: Tensor,
+    b_o: Tensor,
+    x_static: Tensor | None,
+    w_static: Tensor | None,
+    h_0: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """See `lrcn.ops.recurrent.rnn`."""
+    x_static = None if x_static is None else _like(x_static, w_x)
+    return recurrent.rnn(_like(x, w_x), cont, w_x, b, w_h, w_o, b_o, x_static, w_static, h_0)

@@ -1,0 +1,101 @@
+"""The recurrent layers as equations: the plain form that every other form is tested against.
+
+Differentiable, on any device. T time steps of N independent streams; cont (T, N) says how much of a stream's past
+enters step t: 0 starts a new sequence, 1 goes on, and what lies between scales, as in Caffe.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _input_terms(x: Tensor, w_x: Tensor, b: Tensor, x_static: Tensor | None, w_static: Tensor | None) -> Tensor:
+    """W_x x_t + b (+ W_static x_static) for all steps at once, (T, N, outputs), in float32 or better."""
+    terms = _at_least_float32(F.linear(x.flatten(2), w_x, b))
+    if x_static is not None:
+        terms = terms + F.linear(x_static.flatten(1), w_static)
+    return terms
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def lstm(
+    x: Tensor,
+    cont: Tensor,
+    w_x: Tensor,
+    b: Tensor,
+    w_h: Tensor,
+    x_static: Tensor | None,
+    w_static: Tensor | None,
+    h_0: Tensor,
+    c_0: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The LSTM of the paper (section 2) with Caffe's `cont`.
+
+        a_t = W_x x_t + b + W_static x_static + W_h (cont_t h_{t-1})
+        i_t, f_t, o_t = sigmoid(a_t[i]), cont_t sigmoid(a_t[f]), sigmoid(a_t[o]);  g_t = tanh(a_t[g])
+        c_t = f_t c_{t-1} + i_t g_t;  h_t = o_t tanh(c_t)
+
+    Args:
+        x (Tensor): (T, N, ...), trailing axes flattened to I inputs.
+        cont (Tensor): (T, N).
+        w_x (Tensor): (4H, I), gates in the order i, f, o, g, as everywhere here.
+        b (Tensor): (4H,).
+        w_h (Tensor): (4H, H).
+        x_static (Tensor | None): (N, ...), flattened to S; enters every step.
+        w_static (Tensor | None): (4H, S).
+        h_0 (Tensor): (N, H).
+        c_0 (Tensor): (N, H).
+
+    Returns:
+        h (T, N, H), h_T (N, H), c_T (N, H). h has the dtype of x; c_T is float32 or better.
+    """
+    terms = _input_terms(x, w_x, b, x_static, w_static)
+    h, c, outputs = h_0.to(w_h.dtype), _at_least_float32(c_0), []
+    for terms_t, cont_t in zip(terms, cont.unsqueeze(-1), strict=True):
+        a_i, a_f, a_o, a_g = (terms_t + F.linear((cont_t * h).to(w_h.dtype), w_h)).chunk(4, dim=-1)
+        # Where cont is 0 the gate is 0 whatever its pre-activation; a NaN in c itself stays, as it does in Caffe.
+        f = torch.where(cont_t == 0, 0.0, cont_t * torch.sigmoid(a_f))
+        c = f * c + torch.sigmoid(a_i) * torch.tanh(a_g)
+        h = (torch.sigmoid(a_o) * torch.tanh(c)).to(x.dtype)
+        outputs.append(h)
+    return torch.stack(outputs), h, c
+
+
+def rnn(
+    x: Tensor,
+    cont: Tensor,
+    w_x: Tensor,
+    b: Tensor,
+    w_h: Tensor,
+    w_o: Tensor,
+    b_o: Tensor,
+    x_static: Tensor | None,
+    w_static: Tensor | None,
+    h_0: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Caffe's RNN: h_t = tanh(W_x x_t + b + W_static x_static + W_h (cont_t h_{t-1})), o_t = tanh(W_o h_t + b_o).
+
+    Args:
+        x (Tensor): (T, N, ...), trailing axes flattened to I inputs.
+        cont (Tensor): (T, N).
+        w_x (Tensor): (H, I).
+        b (Tensor): (H,).
+        w_h (Tensor): (H, H).
+        w_o (Tensor): (H, H).
+        b_o (Tensor): (H,).
+        x_static (Tensor | None): (N, ...), flattened to S; enters every step.
+        w_static (Tensor | None): (H, S).
+        h_0 (Tensor): (N, H).
+
+    Returns:
+        o (T, N, H) and h_T (N, H).
+    """
+    terms = _input_terms(x, w_x, b, x_static, w_static)
+    h, outputs = h_0.to(w_h.dtype), []
+    for terms_t, cont_t in zip(terms, cont.unsqueeze(-1), strict=True):
+        h = torch.tanh(terms_t + F.linear((cont_t * h).to(w_h.dtype), w_h)).to(x.dtype)
+        outputs.append(torch.tanh(F.linear(h, w_o, b_o)))
+    return torch.stack(outputs), h
