@@ -12,7 +12,6 @@ import os
 import platform
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -57,8 +56,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def describe_machine() -> str:
     """Processor, threads and versions in one line."""
-    names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    flags = next((f"{line} " for line in lines if line.startswith("flags")), "")
     extensions = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {name} " in flags]
     return (
         f"{names[0] if names else platform.machine()} ({' '.join(extensions)}), {os.cpu_count()} cores, "
@@ -68,7 +68,7 @@ def describe_machine() -> str:
 
 
 def alternately(first: Callable[[], object], second: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Run both in turn, once each to warm up, then `repeats` times; medians of the times and of the ratios, pairwise."""
+    """Run both in turn, once each to warm up, then `repeats` times; medians of times and of ratios, pair by pair."""
     first(), second()
     pairs = [(timed(first), timed(second)) for _ in range(repeats)]
     ratios = [a / b for a, b in pairs]
