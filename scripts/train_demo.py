@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 
     training_clips = clips(TRAIN_GROUPS)
     prepare_clips(training_clips, arguments.work)
+    torch.set_num_threads(1)  # the order of sums, and so the weights, must not depend on the machine's cores
     for stream in arguments.stream:
         torch.manual_seed(0)
         train_stream(stream, training_clips, arguments.work, arguments.output)
