@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--stream", choices=STREAMS, nargs="+", default=list(STREAMS), help="default: both")
     arguments = parser.parse_args(argv)
 
+    arguments.output.mkdir(parents=True, exist_ok=True)
     training_clips = clips(TRAIN_GROUPS)
     prepare_clips(training_clips, arguments.work)
     torch.set_num_threads(1)  # the order of sums, and so the weights, must not depend on the machine's cores

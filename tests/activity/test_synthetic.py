@@ -1,14 +1,20 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import lrcn
+from lrcn.activity.preprocess import STREAMS, center_crop
 from lrcn.activity.synthetic import (
     ACTIONS,
+    DEMO_FOLDER,
     FRAMES,
     REGION,
     SPEED,
     TEST_GROUPS,
     TRAIN_GROUPS,
     Clip,
+    DemoPaths,
     clips,
     prepare_clips,
     render,
@@ -16,6 +22,7 @@ from lrcn.activity.synthetic import (
     write_clip,
     write_lists,
 )
+from lrcn.flow import flow_images
 from lrcn.video import read_video
 
 
@@ -96,3 +103,26 @@ def test_lists(tmp_path):
     assert (tmp_path / "classInd.txt").read_text().splitlines()[0] == f"1 {ACTIONS[0]}"
     last = (tmp_path / "trainlist01.txt").read_text().splitlines()[-1]
     assert last == f"{ACTIONS[-1]}/v_{ACTIONS[-1]}_g{TRAIN_GROUPS[-1]:02d}_c01.avi {len(ACTIONS)}"
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_demo_networks_tell_actions_over_time_but_not_in_one_frame(stream):
+    demo = DemoPaths(Path(), Path(), Path())
+    recurrent = lrcn.Net(demo.lrcn_net, vars(demo)[f"{stream}_lrcn"], numerics="fast")
+    single = lrcn.Net(demo.single_net, vars(demo)[f"{stream}_single"], numerics="fast")
+    markers = np.ones((16, 1, 1, 1), np.float32)
+    markers[0] = 0
+    right_recurrent, right_single, tests = 0, 0, clips([2, 3])
+    for clip in tests:
+        frames = render(clip)[:17]
+        images = list(flow_images(frames)) if stream == "flow" else frames[:16]
+        crops = np.stack([center_crop(image, STREAMS[stream], 227) for image in images])
+        steps = recurrent(data=crops, clip_markers=markers)["probs"].detach()
+        right_recurrent += int(steps.mean(dim=(0, 1)).argmax() == clip.label)
+        right_single += int(single(data=crops)["probs"].detach().mean(dim=0).argmax() == clip.label)
+    assert right_recurrent >= 0.75 * len(tests)
+    assert right_single <= 0.6 * len(tests)
+
+
+def test_demo_weights_are_small():
+    assert sum(path.stat().st_size for path in DEMO_FOLDER.glob("*.caffemodel")) <= 2e6
