@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from lrcn.activity.lists import Video, VideoError, class_names, read_list
-from lrcn.activity.options import add_model_options, load_models
+from lrcn.activity.options import add_model_options, load_models, unused_layers
 from lrcn.activity.report import result_title, top_classes, with_fusions, write_strip
 from lrcn.activity.sources import Source, read_frames
 from lrcn.cli import run
@@ -18,7 +19,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("video", help="a video file, a folder of frames, or the name of one under --frames and --flow")
     parser.add_argument("--frames", type=Path, metavar="DIR", help="folders of RGB frames, or video files, by name")
     parser.add_argument("--flow", type=Path, metavar="DIR", help="folders of flow images by the video's name")
-    parser.add_argument("--list", type=Path, metavar="LIST", help="a list of videos that names the classes, if not UCF101's")
+    parser.add_argument(
+        "--list", type=Path, metavar="LIST", help="a list of videos that names the classes, if not UCF101's"
+    )
     add_model_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument("--picture", type=Path, metavar="OUT.png", help="default: the video's name, here")
@@ -38,7 +41,9 @@ def read_streams(options: argparse.Namespace, streams: set[str]) -> tuple[str, d
             frames[stream] = read_frames(path)
         elif folder is None:
             option = "--frames" if stream == "rgb" else "--flow"
-            raise Error(f"{options.video}: no such file or folder; a model of the {stream} stream needs one or {option}")
+            raise Error(
+                f"{options.video}: no such file or folder; a model of the {stream} stream needs one or {option}"
+            )
         else:
             try:
                 frames[stream] = Source(folder).read(Video(name))
@@ -51,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     """Classify and print."""
     options = parse_arguments(argv)
     models = load_models(options)
+    for line in unused_layers(models):
+        print(line, file=sys.stderr)
     name, frames = read_streams(options, {model.stream.name for model in models.values()})
     count = next(iter(models.values())).classes
     classes = class_names(read_list(options.list) if options.list else [], count)

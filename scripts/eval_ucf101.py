@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lrcn.activity.evaluate import evaluate
 from lrcn.activity.lists import Video, check_labels, class_names, read_list
-from lrcn.activity.options import add_model_options, load_models, settings
+from lrcn.activity.options import add_model_options, load_models, settings, unused_layers
 from lrcn.activity.processes import Processes
 from lrcn.activity.report import summarize, table, write_report
 from lrcn.activity.sources import Source
@@ -58,7 +58,10 @@ def find_videos(options: argparse.Namespace, sources: dict[str, Source]) -> list
             raise Error(f"none of the {len(videos)} videos of {options.list} is in {source.folder} (say {unknown[0]})")
         if unknown:
             examples = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
-            print(f"warning: {len(unknown)} of {len(videos)} videos are not in {source.folder}: {examples}", file=sys.stderr)
+            print(
+                f"warning: {len(unknown)} of {len(videos)} videos are not in {source.folder}: {examples}",
+                file=sys.stderr,
+            )
     return videos
 
 
@@ -70,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
     processes = Processes()
     device = f"cuda:{processes.local_rank}" if options.device == "cuda" and processes.count > 1 else options.device
     models = load_models(options, device)
+    for line in unused_layers(models) if processes.rank == 0 else ():
+        print(line, file=sys.stderr)
     streams = {"rgb": options.frames, "flow": options.flow}
     needed = {model.stream.name for model in models.values()}
     for stream, option in (("rgb", "--frames"), ("flow", "--flow")):

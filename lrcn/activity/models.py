@@ -260,18 +260,10 @@ def load_model(
     """One of `MODELS` by its name, with weights from a `.caffemodel`.
 
     network: its prototxt; precision: "float32" or, in fast numerics, "bfloat16".
-    Raises `Error` where the weights do not fit or are not all finite numbers.
+    Raises `Error` where the weights do not fit the network, or the network is not of the kind that the name says.
     """
     stream, kind = name.split("_")
     net = Net(network, weights=weights, numerics=numerics)
-    for layer, blobs in net.params.items():
-        for index, blob in enumerate(blobs):
-            if not torch.isfinite(blob).all():
-                bad = int((~torch.isfinite(blob)).sum())
-                raise Error(
-                    f"{weights}: blob {layer}/{index} holds {bad} values that are NaN or infinite (of {blob.numel()}); "
-                    f"the file is damaged or its training diverged"
-                )
     if device != "cpu":
         net.to(device)
     if precision == "bfloat16":
