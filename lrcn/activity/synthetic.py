@@ -22,23 +22,22 @@ from ..video import extract_frames, read_video
 WIDTH, HEIGHT = 320, 240
 FRAMES_PER_SECOND = 30.0
 FRAMES = 32
-LEG = 5  # frames between two turns
-SPEED = (3.2, 3.8)  # pixels per frame
+SPEED = (5.6, 6.4)  # pixels per frame
 DIAMETER = (48.0, 64.0)  # pixels
 REGION = ((105.0, 215.0), (50.0, 190.0))  # x and y that the object's centre keeps to: seen by all of the ten crops
 
-# Turn of the heading in degrees at each leg's end, over and over; a circle turns in every frame instead.
+# How the heading turns: (degrees, after every so many frames).
 TURNS = {
-    "BackAndForth": (180.0,),
-    "Circle": (),
-    "Square": (90.0,),
-    "Straight": (0.0,),
-    "ZigZag": (90.0, -90.0),
+    "BigCircle": (360 / 27, 1),
+    "BigSwing": (180.0, 9),
+    "SmallCircle": (360 / 9, 1),
+    "SmallSwing": (180.0, 3),
 }
 ACTIONS = tuple(sorted(TURNS))
-TEST_GROUPS = range(1, 7)
-TRAIN_GROUPS = range(8, 68)
+TEST_GROUPS = range(1, 8)
+TRAIN_GROUPS = range(8, 83)
 
+DEMO_FOLDER = Path(__file__).resolve().parent / "demo"
 _SEED = 2015
 
 
@@ -68,13 +67,9 @@ def clips(groups: Iterable[int], per_group: int = 1) -> list[Clip]:
 def trajectory(clip: Clip) -> np.ndarray:
     """Centre of the object in every frame, (FRAMES, 2) float64, x then y, in pixels."""
     rng = np.random.default_rng([_SEED, clip.label, clip.group, clip.number])
-    steps = np.arange(FRAMES - 1) + rng.integers(LEG * len(TURNS[clip.action]) or 1)
-    if clip.action == "Circle":
-        turned = 90.0 / LEG * steps
-    else:
-        turns = np.resize(TURNS[clip.action], steps[-1] // LEG + 1)
-        turned = np.concatenate([[0.0], np.cumsum(turns)])[steps // LEG]
-    heading = rng.uniform(0, 2 * np.pi) + rng.choice([-1, 1]) * np.deg2rad(turned)
+    degrees, interval = TURNS[clip.action]
+    turns = (np.arange(FRAMES - 1) + rng.integers(interval)) // interval
+    heading = rng.uniform(0, 2 * np.pi) + rng.choice([-1, 1]) * np.deg2rad(degrees * turns)
     moves = rng.uniform(*SPEED) * np.stack([np.cos(heading), np.sin(heading)], axis=1)
     path = np.concatenate([[[0.0, 0.0]], np.cumsum(moves, axis=0)])
     for axis, (low, high) in enumerate(REGION):
@@ -131,6 +126,47 @@ def prepare_clips(clips: list[Clip], folder: Path) -> None:
         list(pool.map(prepare, clips))
 
 
+def write_lists(folder: Path) -> Path:
+    """Write UCF101's lists (classInd.txt, testlist01.txt, trainlist01.txt) and the authors' (returned) of the test clips.
+
+    UCF101 counts labels from 1, the authors from 0.
+    """
+    test, train = clips(TEST_GROUPS), clips(TRAIN_GROUPS)
+    lists = {
+        "classInd.txt": [f"{number} {action}" for number, action in enumerate(ACTIONS, start=1)],
+        "testlist01.txt": [f"{clip.action}/{clip.name}.avi" for clip in test],
+        "trainlist01.txt": [f"{clip.action}/{clip.name}.avi {clip.label + 1}" for clip in train],
+        "test_videos.txt": [f"{clip.action}/{clip.name} {clip.label}" for clip in test],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, lines in lists.items():
+        partial = folder / f".{name}.partial"
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        os.replace(partial, folder / name)
+    return folder / "test_videos.txt"
+
+
+@dataclass(frozen=True)
+class DemoPaths:
+    """What evaluating the demo needs: folders of frames and of flow images, list, weights, network definitions."""
+
+    frames: Path
+    flow: Path
+    list: Path
+    rgb_lrcn: Path = DEMO_FOLDER / "rgb_lrcn.caffemodel"
+    flow_lrcn: Path = DEMO_FOLDER / "flow_lrcn.caffemodel"
+    rgb_single: Path = DEMO_FOLDER / "rgb_single.caffemodel"
+    flow_single: Path = DEMO_FOLDER / "flow_single.caffemodel"
+    lrcn_net: Path = DEMO_FOLDER / "lrcn.prototxt"
+    single_net: Path = DEMO_FOLDER / "single_frame.prototxt"
+
+
+def prepare_demo(folder: Path) -> DemoPaths:
+    """Make the demo's test clips with their frames, flow images and lists in `folder`; goes on where it was stopped."""
+    prepare_clips(clips(TEST_GROUPS), folder)
+    return DemoPaths(folder / "frames", folder / "flow", write_lists(folder))
+
+
 def _texture(rng: np.random.Generator, shape: tuple[int, int], tint: tuple[float, ...], mean: float) -> np.ndarray:
     """Smooth noise of several scales in one tint, (height, width, 3) float32 around `mean`."""
     grey = np.zeros(shape, np.float32)
@@ -149,3 +185,4 @@ def _outline(rng: np.random.Generator, size: int) -> np.ndarray:
     for lobes in (2, 3, 5):
         radius = radius * (1 + rng.uniform(0, 0.12) * np.cos(lobes * angle + rng.uniform(0, 2 * np.pi)))
     return ((radius - np.hypot(x, y)) / 2 + 0.5).clip(0, 1).astype(np.float32)
+
