@@ -110,7 +110,7 @@ def finish(options: argparse.Namespace, store: Store, videos: list[Video], class
         print(table(summary))
     else:
         for entry in summary["videos"]:
-            outcome = entry["results"][summary["sorted_by"]] if summary["sorted_by"] in entry["results"] else None
+            outcome = entry["results"].get(summary["sorted_by"])
             if outcome:
                 print(f"{entry['name']}: {classes[outcome['label']]} ({outcome['probability']:.3f})")
     if options.report:

@@ -18,7 +18,8 @@ IMAGE_PART = """
     layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
             convolution_param { num_output: 8 kernel_size: 9 stride: 6 } }
     layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
-    layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { pool: MAX kernel_size: 3 stride: 2 } }
+    layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1"
+            pooling_param { pool: MAX kernel_size: 3 stride: 2 } }
     layer { name: "fc6" type: "InnerProduct" bottom: "pool1" top: "fc6" inner_product_param { num_output: 40 } }
     layer { name: "relu6" type: "ReLU" bottom: "fc6" top: "fc6" }
 """

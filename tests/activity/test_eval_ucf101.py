@@ -138,10 +138,10 @@ def test_several_processes_give_the_same(material, expected, command, tmp_path):
     options = [*material.data(), *material.arguments(), "--protocol", "center"]
     for name, launcher in (
         ("one", [sys.executable]),
-        ("two", [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]),
+        ("two", [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]),
     ):
         output = ["--predictions", f"{tmp_path / name}.h5", "--report", f"{tmp_path / name}"]
-        run = subprocess.run([*launcher, SCRIPT, *options, *output], capture_output=True, text=True)
+        run = subprocess.run([*launcher, SCRIPT, *options, *output], capture_output=True, text=True, timeout=300)
         assert run.returncode == 0, run.stderr
         assert run.stdout.count("Single frame") == 1
         assert same(contents(tmp_path / f"{name}.h5"), expected)
@@ -159,7 +159,7 @@ def test_bad_videos_are_named_and_the_others_finished(material, command, tmp_pat
         "--frames", frames, "--list", material.list, *material.arguments("rgb_lrcn", "rgb_single"),
         "--protocol", "center", "--report", tmp_path / "report",
     ]  # fmt: skip
-    status, printed, error = command("eval_ucf101.py", *options)
+    status, _, error = command("eval_ucf101.py", *options)
     assert status == 1
     failed = [line for line in error.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 3
@@ -172,7 +172,7 @@ def test_bad_videos_are_named_and_the_others_finished(material, command, tmp_pat
 
     # Mended, and resumed: the failed ones are computed now.
     shutil.rmtree(frames)
-    status, printed, _ = command("eval_ucf101.py", *options[:1], material.folder / "frames", *options[2:], "--resume")
+    status, _, _ = command("eval_ucf101.py", *options[:1], material.folder / "frames", *options[2:], "--resume")
     assert status == 0
     assert json.loads((tmp_path / "report" / "report.json").read_text())["failures"] == {}
 

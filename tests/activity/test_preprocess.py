@@ -21,7 +21,7 @@ from lrcn.activity.sources import read_frames
 
 
 def crop_after_crop(frame: np.ndarray, stream: str, size: int, negated_from: int) -> np.ndarray:
-    """What the authors' code does, in its order: crops of the fractions first, then each through pycaffe's arithmetic."""
+    """What the authors' code does, in its order: crops of the fractions, then each through pycaffe's arithmetic."""
     image = (frame.astype(np.float64) / 255).astype(np.float32)
     rows, columns = image.shape[:2]
     places = [(0, 0), (0, columns - size), (rows - size, 0), (rows - size, columns - size)]
@@ -58,7 +58,7 @@ def test_crops_of_the_prepared_frame_have_the_bits_of_prepared_crops(seed, strea
 
 
 def test_recorded_crops(shared):
-    """The same bits as the authors' code saw: first frame of both videos, both streams, all ten crops and the centre."""
+    """The bits that the authors' code saw: first frame of both videos, both streams, all crops."""
     activity = shared / "goldens" / "activity"
     checked = 0
     with h5py.File(activity / "expected.h5") as expected:
