@@ -110,13 +110,13 @@ class BlobComparison:
 def _largest_differences(found: np.ndarray, recorded: np.ndarray) -> tuple[int, float, float]:
     """Largest ULP, absolute and relative difference; where one is NaN or infinite and bits differ, infinity."""
     ulp = ulp_distance(found, recorded)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # infinity minus or over infinity
         absolute = np.abs(found.astype(np.float64) - recorded)
-    absolute[ulp == 0] = 0.0
-    absolute[np.isnan(absolute)] = np.inf
-    magnitude = np.maximum(np.abs(found), np.abs(recorded)).astype(np.float64)
-    relative = np.divide(absolute, magnitude, out=np.zeros_like(absolute), where=absolute > 0)
-    relative[np.isnan(relative)] = np.inf
+        absolute[ulp == 0] = 0.0
+        absolute[np.isnan(absolute)] = np.inf
+        magnitude = np.maximum(np.abs(found), np.abs(recorded)).astype(np.float64)
+        relative = np.divide(absolute, magnitude, out=np.zeros_like(absolute), where=absolute > 0)
+        relative[np.isnan(relative)] = np.inf
     return int(ulp.max()), float(absolute.max()), float(relative.max())
 
 

@@ -165,6 +165,7 @@ def _read_hdf5(path: Path) -> Weights:
 
     def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Dataset):
+            _check_number(path, name, item.dtype, (np.float32, np.float64))
             blobs[name] = item[()]
 
     try:
@@ -180,7 +181,10 @@ def _read_hdf5(path: Path) -> Weights:
 def _read_safetensors(path: Path) -> Weights:
     try:
         with safetensors.safe_open(path, "numpy") as file:
-            blobs = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a dict)
+            names = list(file.keys())
+            for name in names:
+                _check_number(path, name, file.get_slice(name).get_dtype(), ("F32", "F64"))
+            blobs = {name: file.get_tensor(name) for name in names}
             definition = (file.metadata() or {}).get(_DEFINITION, "")
     except safetensors.SafetensorError as error:
         raise FormatError(f"{path}: not a readable safetensors file: {error}") from error
@@ -194,7 +198,14 @@ def _read_pt(path: Path) -> Weights:
         raise FormatError(f"{path}: not a file of tensors that torch.load reads with weights_only=True") from error
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise FormatError(f"{path}: expected a dict of tensors named LAYER/INDEX")
+    for name, tensor in tensors.items():
+        _check_number(path, name, tensor.dtype, (torch.float32, torch.float64))
     return _grouped(path, "PyTorch", {name: tensor.numpy() for name, tensor in tensors.items()})
+
+
+def _check_number(path: Path, name: str, found: object, expected: tuple) -> None:
+    if found not in expected:
+        raise FormatError(f"{path}: {name} is of type {found}; expected float32 or float64, as Caffe stores")
 
 
 def _grouped(path: Path, kind: str, blobs: dict[str, np.ndarray], net: Message | None = None) -> Weights:
@@ -224,13 +235,14 @@ def _write_hdf5(path: Path, weights: Weights) -> None:
 
 def _write_safetensors(path: Path, weights: Weights) -> None:
     blobs = {name: np.asarray(blob, order="C") for name, blob in weights.blobs()}
+    content = safetensors.numpy.save(blobs, {_DEFINITION: format_net(weights.net)})
     with replacing(path) as temporary:
-        safetensors.numpy.save_file(blobs, temporary, {_DEFINITION: format_net(weights.net)})
+        temporary.write_bytes(content)
 
 
 def _write_pt(path: Path, weights: Weights) -> None:
-    with replacing(path) as temporary:
-        torch.save({name: torch.from_numpy(np.array(blob)) for name, blob in weights.blobs()}, temporary)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        torch.save({name: torch.from_numpy(np.array(blob)) for name, blob in weights.blobs()}, file)
 
 
 def _write_prototxt(path: Path, weights: Weights) -> None:

@@ -8,9 +8,14 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; it takes the place of `path` when the block ends without an error."""
+    """An empty temporary file beside `path` to write to; it takes the place of `path` unless the block raises.
+
+    Raises:
+        OSError: the folder is absent or cannot be written to.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.touch()  # a folder that cannot be written to is found before any work, and always as an OSError
     try:
         yield temporary
         os.replace(temporary, path)

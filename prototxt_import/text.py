@@ -86,15 +86,19 @@ class _Parser:
     def message(self, type_name: str, end: str | None = None) -> Message:
         """Fields up to the symbol `end`, or to the end of the file."""
         message = Message(type_name)
+        arrays: dict[str, list[float]] = {}
         while not (self.kind == "end" if end is None else self.accept(end)):
             if self.kind != "name":
                 expected = "a field name" if end is None else f"a field name or {end!r}"
                 self.fail(f"expected {expected} in {type_name}, found {self.found()}")
-            self.field(message)
+            self.field(message, arrays)
             self.accept(",;")
+        for name, values in arrays.items():
+            setattr(message, name, values)
         return message
 
-    def field(self, message: Message) -> None:
+    def field(self, message: Message, arrays: dict[str, list[float]]) -> None:
+        """Read one field into the message, or, if the schema holds it as an array, into the list of its name."""
         start, name = self.start, self.text
         fields = FIELDS[message.type_name]
         if name not in fields:
@@ -110,13 +114,10 @@ class _Parser:
                 self.fail(f"{name} occurs twice; {message.type_name} has it once", start)
             setattr(message, name, read(field))
             return
-        values = self.list(field, read) if self.accept("[") else [read(field)]
-        if field.is_array:
-            setattr(message, name, np.concatenate([getattr(message, name), values]))
-        else:
-            getattr(message, name).extend(values)
+        values = self.members(field, read) if self.accept("[") else [read(field)]
+        (arrays.setdefault(name, []) if field.is_array else getattr(message, name)).extend(values)
 
-    def list(self, field: Field, read: Callable[[Field], Any]) -> list:
+    def members(self, field: Field, read: Callable[[Field], Any]) -> list:
         values = []
         while not self.accept("]"):
             if values:

@@ -356,7 +356,7 @@ def net_decoder(data: mmap.mmap, name: str, dialect: str | None) -> Decoder:
 def detect_dialect(data: mmap.mmap | bytes, name: str) -> str:
     """The dialect of a NetParameter, by the numbers under which its layers keep the parameters of their type.
 
-    An LSTM layer with field 134 that reads as a RecurrentParameter is of the fork; with 140, of recurrent. Where
+    An LSTM layer whose field 134 reads as a RecurrentParameter is of the fork, one with field 140 of recurrent. Where
     several dialects read the file alike (there may be no such layer at all), the answer is the first in `DIALECTS`.
 
     Raises:
@@ -374,51 +374,58 @@ def detect_dialect(data: mmap.mmap | bytes, name: str) -> str:
                 if not candidates:
                     raise FormatError(
                         f"{name}: byte {start}: the layers are not of one dialect: {'; '.join(evidence)}; "
-                        f"choose one of {', '.join(DIALECTS)}"
+                        f"the file is damaged, or a dialect must be chosen: {', '.join(DIALECTS)}"
                     )
     return next(dialect for dialect in DIALECTS if dialect in candidates)
 
 
-# Names of layer types that are not those of their parameters.
+_FIRST_DIFFERENT = 132  # up to the number before it, the dialects agree on the fields of LayerParameter
 _RECURRENT_TYPES = ("LSTM", "RNN")
 
 
+def _numbers_of_parameters() -> dict[str, dict[str, int]]:
+    """For each field of LayerParameter with a number that may differ: dialect -> number."""
+    numbers: dict[str, dict[str, int]] = {}
+    for dialect, messages in NUMBERING.items():
+        for number, field in messages["LayerParameter"].items():
+            if number >= _FIRST_DIFFERENT:
+                numbers.setdefault(field.name, {})[dialect] = number
+    return numbers
+
+
+_NUMBERS_OF_PARAMETERS = _numbers_of_parameters()
+_KNOWN_NUMBERS = {number for numbers in _NUMBERS_OF_PARAMETERS.values() for number in numbers.values()}
+
+
 def _parameter_field(layer_type: str) -> str | None:
-    """The field of LayerParameter that belongs to a layer type: `Embed` -> `embed_param`."""
+    """The field with a number that may differ that belongs to a layer type: `Embed` -> `embed_param`."""
     if layer_type in _RECURRENT_TYPES:
         return "recurrent_param"
-    for name in FIELDS["LayerParameter"]:
-        if name.endswith("_param") and name.removesuffix("_param").replace("_", "") == layer_type.lower():
+    for name in _NUMBERS_OF_PARAMETERS:
+        if name.removesuffix("_param").replace("_", "") == layer_type.lower():
             return name
     return None
 
 
 def _dialects_of_layer(decoder: Decoder, start: int, end: int) -> tuple[str, set[str]] | None:
-    """What the layer is called and the dialects that keep the parameters of its type where it has them."""
-    places: dict[int, tuple[int, int]] = {}
-    strings = {1: "", 2: ""}
-    for number, wire_type, value_start, value_end in decoder.fields(start, end, "LayerParameter"):
-        if wire_type == _LENGTH:
-            places[number] = value_start, value_end
-            if number in strings:
-                strings[number] = bytes(decoder.data[value_start:value_end]).decode(errors="replace")
-    layer_name, layer_type = strings[1], strings[2]
-    own = _parameter_field(layer_type)
-    if own is None:
-        return None
-    homes = {
-        dialect: next((number for number, field in messages["LayerParameter"].items() if field.name == own), None)
-        for dialect, messages in NUMBERING.items()
+    """What the layer is called, and the dialects in which its parameters are those of its type; None: all of them."""
+    places = {
+        number: (value_start, value_end)
+        for number, wire_type, value_start, value_end in decoder.fields(start, end, "LayerParameter")
+        if wire_type == _LENGTH
     }
-    used = {number for number in homes.values() if number in places}
-    if not used:
+    name, layer_type = (
+        bytes(decoder.data[slice(*places.get(number, (0, 0)))]).decode(errors="replace") for number in (1, 2)
+    )
+    field, found = _parameter_field(layer_type), sorted(_KNOWN_NUMBERS & places.keys())
+    if field is None or not found:
         return None
     dialects = {
         dialect
-        for dialect, number in homes.items()
-        if used == {number} and _reads_as(decoder, dialect, FIELDS["LayerParameter"][own].type, *places[number])
+        for dialect, number in _NUMBERS_OF_PARAMETERS[field].items()
+        if found == [number] and _reads_as(decoder, dialect, FIELDS["LayerParameter"][field].type, *places[number])
     }
-    return f"layer {layer_name!r} ({layer_type}, field {', '.join(map(str, sorted(used)))})", dialects
+    return f"layer {name!r} ({layer_type}, field {', '.join(map(str, found))})", dialects
 
 
 def _reads_as(decoder: Decoder, dialect: str, type_name: str, start: int, end: int) -> bool:

@@ -5,6 +5,7 @@ import h5py
 import numpy as np
 import pytest
 import safetensors.numpy
+import safetensors.torch
 import torch
 
 from lrcn import Error
@@ -139,6 +140,17 @@ def test_files_that_hold_something_else(tmp_path):
         file["data/fc6/weight"] = [1.0]
     with pytest.raises(FormatError, match="called LAYER/INDEX with indices from 0, found"):
         load_weights(tmp_path / "named.h5")
+    for name, save in (
+        ("half.pt", lambda path: torch.save({"a/0": torch.zeros(1, dtype=torch.bfloat16)}, path)),
+        ("half.safetensors", lambda path: safetensors.torch.save_file({"a/0": torch.zeros(1).bfloat16()}, path)),
+    ):
+        save(tmp_path / name)
+        with pytest.raises(FormatError, match=f"{name}: a/0 is of type .*; expected float32 or float64"):
+            load_weights(tmp_path / name)
+    with h5py.File(tmp_path / "integers.h5", "w") as file:
+        file["data/a/0"] = [1]
+    with pytest.raises(FormatError, match=r"integers.h5: a/0 is of type int64; expected float32"):
+        load_weights(tmp_path / "integers.h5")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(FormatError, match="expected a dict of tensors"):
         load_weights(tmp_path / "list.pt")
@@ -149,6 +161,12 @@ def test_files_that_hold_something_else(tmp_path):
         save_weights(tmp_path / "w.onnx", random_weights(np.float32))
     with pytest.raises(Error, match="hold no definition"):
         save_weights(tmp_path / "w.prototxt", Weights("", [], format="HDF5"))
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "prototxt"])
+def test_a_folder_that_is_absent(tmp_path, suffix):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        save_weights(tmp_path / "absent" / f"w.{suffix}", random_weights(np.float32))
 
 
 def test_command_line(convert, data, tmp_path, capsys):

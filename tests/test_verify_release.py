@@ -223,7 +223,7 @@ def small(tmp_path_factory) -> tuple[Path, Weights]:
     folder = tmp_path_factory.mktemp("small")
     (folder / "net.prototxt").write_text(SMALL_NET)
     rng = np.random.default_rng(1)
-    shapes = {"conv1/0": (8, 3, 7, 7), "conv1/1": (8,), "fc6/0": (16, 2048), "fc6/1": (16,)}
+    shapes = {"conv1/0": (8, 3, 7, 7), "conv1/1": (8,), "fc6/0": (16, 1800), "fc6/1": (16,)}
     blobs = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
     return folder / "net.prototxt", weights_of(blobs, folder / "weights.caffemodel")
 

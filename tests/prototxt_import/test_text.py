@@ -82,6 +82,7 @@ def test_blobs_in_text_become_arrays():
     blob = parse("data: 1 data: [2.5, -3] double_data: 1e-300", "BlobProto", "blob")
     assert blob.data.dtype == np.float32 and blob.data.tolist() == [1, 2.5, -3]
     assert blob.double_data.dtype == np.float64 and blob.double_data.tolist() == [1e-300]
+    assert parse("data: 1\n" * 30_000, "BlobProto", "blob").data.shape == (30_000,)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,14 @@ def test_parameters_that_do_not_read_as_those_of_the_type_are_no_evidence_for_it
         detect_dialect(net, "file")
 
 
+def test_an_unknown_dialect_is_not_misread():
+    """Field 142 is a ScaleParameter to BVLC, and a RecurrentParameter would read as one."""
+    recurrent = encode(Message("RecurrentParameter", num_output=256))
+    net = delimited(100, delimited(1, b"l") + delimited(2, b"LSTM") + delimited(142, recurrent))
+    with pytest.raises(FormatError, match=r"layer 'l' \(LSTM, field 142\) is written as by none of the dialects"):
+        detect_dialect(net, "file")
+
+
 def test_a_wrong_dialect_is_not_misread():
     with pytest.raises(FormatError, match=r"LogParameter.base: expected fixed32.*dialect is not 'bvlc'"):
         decode(lstm("fork"), "NetParameter", "bvlc")
