@@ -268,15 +268,15 @@ def test_recorded_lrcn_fast(stand_in, recorded, stream):
         expected, frames = recorded(stream, video)
         clip_probabilities = expected["lrcn_center_probs"][()].transpose(1, 0, 2).reshape(-1, 101).astype(np.float64)
         assert_close(model.predict(frames, "center"), clip_probabilities)
-        assert_close(model.predict(frames, "oversample"), expected["lrcn_oversample_predictions"][()])
+    expected, frames = recorded(stream, VIDEOS[0])
+    assert_close(model.predict(frames, "oversample"), expected["lrcn_oversample_predictions"][()])
 
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_recorded_single_frame_fast(stand_in, recorded, stream):
     model = load_model(f"{stream}_single", stand_in(f"{stream}_single"), network=full_size("single"), numerics="fast")
-    for video in VIDEOS:
-        expected, frames = recorded(stream, video)
-        assert_close(model.predict(frames, "oversample"), expected["single_oversample_predictions"][()])
+    expected, frames = recorded(stream, VIDEOS[0])
+    assert_close(model.predict(frames, "oversample"), expected["single_oversample_predictions"][()])
 
 
 def assert_close(rows: np.ndarray, expected: np.ndarray) -> None:
