@@ -26,8 +26,8 @@ from prototxt_import import LayerWeights, Weights, write_weights
 
 CROP = 227
 STEPS = 16
-VIEWS = 8  # crops of each training clip that the classifiers see
-FEATURE_ITERATIONS, FEATURE_BATCH = 800, 64
+VIEWS = 5  # crops of each training clip that the classifiers see
+FEATURE_ITERATIONS, FEATURE_BATCH = 500, 64
 SINGLE_ITERATIONS, LRCN_ITERATIONS, CLASSIFIER_BATCH = 600, 3000, 48
 
 
@@ -35,14 +35,13 @@ def main(argv: list[str] | None = None) -> int:
     """Train all four networks, or those of one stream."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the training clips (0.6 GB)")
-    parser.add_argument(
-        "--output", type=Path, default=DEMO_FOLDER, help="folder for the weights (default: %(default)s)"
-    )
+    parser.add_argument("--output", type=Path, default=DEMO_FOLDER, help="folder for the weights (default: the demo's)")
     parser.add_argument("--stream", choices=STREAMS, nargs="+", default=list(STREAMS), help="default: both")
     arguments = parser.parse_args(argv)
 
     training_clips = clips(TRAIN_GROUPS)
     prepare_clips(training_clips, arguments.work)
+    torch.set_num_threads(1)  # the order of sums, and so the weights, must not depend on the machine's cores
     for stream in arguments.stream:
         torch.manual_seed(0)
         train_stream(stream, training_clips, arguments.work, arguments.output)

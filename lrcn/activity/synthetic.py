@@ -51,10 +51,12 @@ class Clip:
 
     @property
     def label(self) -> int:
+        """Number of the action."""
         return ACTIONS.index(self.action)
 
     @property
     def name(self) -> str:
+        """As UCF101 names its clips."""
         return f"v_{self.action}_g{self.group:02d}_c{self.number:02d}"
 
 
@@ -127,9 +129,9 @@ def prepare_clips(clips: list[Clip], folder: Path) -> None:
 
 
 def write_lists(folder: Path) -> Path:
-    """Write UCF101's lists (classInd.txt, testlist01.txt, trainlist01.txt) and the authors' (returned) of the test clips.
+    """Write the lists that come with UCF101 (labels from 1), and the authors' list of the test clips (labels from 0).
 
-    UCF101 counts labels from 1, the authors from 0.
+    Returns the path of the latter.
     """
     test, train = clips(TEST_GROUPS), clips(TRAIN_GROUPS)
     lists = {

@@ -1,0 +1,94 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from lrcn.errors import Error
+from lrcn.flow import compute_flow, encode_flow, flow_images, write_flow_images
+
+
+def texture(seed, height=240, width=320):
+    coarse = np.random.default_rng(seed).uniform(0, 255, (height // 6, width // 6, 3)).astype(np.float32)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+
+
+def shifted(image, x, y):
+    matrix = np.float32([[1, 0, x], [0, 1, y]])
+    return cv2.warpAffine(image, matrix, image.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+
+
+def encoded(x, y):
+    return encode_flow(np.float32([[[x, y]]]))[0, 0].tolist()
+
+
+def test_encoding():
+    assert encoded(0, 0) == [128, 128, 128]
+    assert encoded(1, -2) == [144, 96, round(16 * 5**0.5 + 128)]
+    assert encoded(1 / 32, 0)[0] == 129  # 128.5: halves round up
+    assert encoded(-1 / 32, 0)[0] == 128  # 127.5 too
+    assert encoded(100, -100) == [255, 0, 255]
+    assert encoded(7.96875, 0)[0] == 255  # 255.5 is clipped before it is rounded
+
+
+@given(arrays.arrays(np.float32, (3, 4, 2), elements=st.floats(-1000, 1000, width=32)))
+def test_encoding_is_within_half_a_step(flow):
+    image = encode_flow(flow)
+    assert image.shape == (3, 4, 3) and image.dtype == np.uint8
+    magnitude = np.hypot(flow[..., 0].astype(np.float64), flow[..., 1])
+    for channel, value in enumerate((flow[..., 0], flow[..., 1], magnitude)):
+        expected = (value.astype(np.float64) * 16 + 128).clip(0, 255)
+        assert np.abs(image[..., channel] - expected).max() <= 0.5
+    assert image[..., 2].min() >= 128
+
+
+@pytest.mark.parametrize("x, y", [(3, 0), (0, -2), (-4, 3)])
+def test_dis_finds_a_shift(x, y):
+    image = texture(1)
+    flow = compute_flow(image, shifted(image, x, y), "dis")
+    assert flow.shape == (240, 320, 2)
+    middle = flow[40:-40, 40:-40].reshape(-1, 2)
+    assert np.median(middle, axis=0) == pytest.approx([x, y], abs=0.1)
+
+
+def test_unusable_input_is_named():
+    with pytest.raises(Error, match=r"'brix'.*dis"):
+        compute_flow(texture(1), texture(1), "brix")
+    with pytest.raises(Error, match=r"one size.*\(240, 320, 3\).*\(120, 320, 3\)"):
+        compute_flow(texture(1), texture(1)[:120])
+
+
+def test_one_image_per_pair_of_frames():
+    image = texture(2)
+    frames = [shifted(image, 2 * step, 0) for step in range(4)]
+    images = list(flow_images(iter(frames)))
+    assert len(images) == 3
+    for flow_image in images:
+        assert np.median(flow_image[40:-40, 40:-40, 0]) == pytest.approx(160, abs=2)
+    assert list(flow_images(frames[:1])) == []
+
+
+def test_written_images_are_named_from_frame_two(tmp_path):
+    image = texture(3)
+    frames = [image, shifted(image, 3, 0), shifted(image, 6, 0)]
+    assert write_flow_images(frames, tmp_path, "v_Clip_g01_c01")
+    files = sorted((tmp_path / "v_Clip_g01_c01").iterdir())
+    assert [file.name for file in files] == [f"flow_image_v_Clip_g01_c01.{number:04d}.jpg" for number in (2, 3)]
+    red = cv2.imread(str(files[0]))[40:-40, 40:-40, 2]
+    assert np.median(red) == pytest.approx(128 + 3 * 16, abs=3)
+    assert not write_flow_images(frames, tmp_path, "v_Clip_g01_c01")
+
+
+def test_dis_resembles_the_recorded_flow(shared):
+    name = "v_BaseballPitch_g01_c01"
+    recorded = shared / "goldens" / "activity"
+    frames = [
+        cv2.cvtColor(cv2.imread(str(recorded / "frames" / name / f"{name}.{number:04d}.jpg")), cv2.COLOR_BGR2RGB)
+        for number in range(1, 7)
+    ]
+    correlations = []
+    for number, image in enumerate(flow_images(frames), start=2):
+        brox = cv2.imread(str(recorded / "flow" / name / f"flow_image_{name}.{number:04d}.jpg"))[..., ::-1]
+        correlations += [np.corrcoef(brox[..., axis].ravel(), image[..., axis].ravel())[0, 1] for axis in (0, 1)]
+    assert np.mean(correlations) > 0.3  # another method on frames of low JPEG quality: alike, not equal
