@@ -12,7 +12,6 @@ import os
 import platform
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -36,7 +35,9 @@ LARGE_FILE = 240 * 2**20
 def main(argv: list[str] | None = None) -> int:
     """Parse, measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=FIGURES, default=list(FIGURES), metavar="NAME", help=", ".join(FIGURES))
+    parser.add_argument(
+        "--only", nargs="+", choices=FIGURES, default=list(FIGURES), metavar="NAME", help=", ".join(FIGURES)
+    )
     parser.add_argument("--repeats", type=int, default=5, help="runs of each thing; the median counts (default 5)")
     parser.add_argument("--frames", type=Path, help="folder with the frames of one video")
     parser.add_argument("--batch", type=int, default=8)
@@ -55,8 +56,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def describe_machine() -> str:
     """Processor, threads and versions in one line."""
-    names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    flags = next((f"{line} " for line in lines if line.startswith("flags")), "")
     extensions = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {name} " in flags]
     return (
         f"{names[0] if names else platform.machine()} ({' '.join(extensions)}), {os.cpu_count()} cores, "
@@ -66,7 +68,7 @@ def describe_machine() -> str:
 
 
 def alternately(first: Callable[[], object], second: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Run both in turn, once each to warm up, then `repeats` times; medians of the times and of the ratios, pairwise."""
+    """Run both in turn, once each to warm up, then `repeats` times; medians of times and of ratios, pair by pair."""
     first(), second()
     pairs = [(timed(first), timed(second)) for _ in range(repeats)]
     ratios = [a / b for a, b in pairs]
@@ -123,7 +125,9 @@ def video(options: argparse.Namespace, frames: int) -> list[np.ndarray]:
 def against_one_thread(options: argparse.Namespace, net: lrcn.Net, images: int) -> dict[str, float]:
     """The network on `images` crops as the evaluation runs it, against exact image by image in one thread."""
     exact = network("exact")
-    crops = torch.from_numpy(np.concatenate([lrcn_model(exact).crops(f) for f in video(options, -(-images // 10))])[:images])
+    crops = torch.from_numpy(
+        np.concatenate([lrcn_model(exact).crops(f) for f in video(options, -(-images // 10))])[:images]
+    )
     threads = torch.get_num_threads()
 
     def image_by_image() -> None:
@@ -150,13 +154,19 @@ def figure_exact(options: argparse.Namespace) -> dict:
 def figure_fast(options: argparse.Namespace) -> dict:
     """(b) float32."""
     figure = against_one_thread(options, network("fast"), IMAGES)
-    return {"what": f"fast float32, {torch.get_num_threads()} threads, against exact image by image in one thread", **figure}
+    return {
+        "what": f"fast float32, {torch.get_num_threads()} threads, against exact image by image in one thread",
+        **figure,
+    }
 
 
 def figure_bfloat16(options: argparse.Namespace) -> dict:
     """(b) bfloat16."""
     figure = against_one_thread(options, network("fast", torch.bfloat16), IMAGES)
-    return {"what": f"fast bfloat16, {torch.get_num_threads()} threads, against exact image by image in one thread", **figure}
+    return {
+        "what": f"fast bfloat16, {torch.get_num_threads()} threads, against exact image by image in one thread",
+        **figure,
+    }
 
 
 def figure_clips(options: argparse.Namespace) -> dict:
@@ -167,7 +177,10 @@ def figure_clips(options: argparse.Namespace) -> dict:
         lambda: models.separate_clips(model, frames), lambda: model.predict(frames, "oversample"), options.repeats
     )
     bits = "same bits" if same else "OTHER BITS"
-    return {"what": f"protocol oversample, exact, {FRAMES} frames: clip by clip against frame by frame, {bits}", **figure}
+    return {
+        "what": f"protocol oversample, exact, {FRAMES} frames: clip by clip against frame by frame, {bits}",
+        **figure,
+    }
 
 
 def figure_open(options: argparse.Namespace) -> dict:

@@ -18,7 +18,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("video", help="a video file, a folder of frames, or the name of one under --frames and --flow")
     parser.add_argument("--frames", type=Path, metavar="DIR", help="folders of RGB frames, or video files, by name")
     parser.add_argument("--flow", type=Path, metavar="DIR", help="folders of flow images by the video's name")
-    parser.add_argument("--list", type=Path, metavar="LIST", help="a list of videos that names the classes, if not UCF101's")
+    parser.add_argument(
+        "--list", type=Path, metavar="LIST", help="a list of videos that names the classes, if not UCF101's"
+    )
     add_model_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument("--picture", type=Path, metavar="OUT.png", help="default: the video's name, here")
@@ -38,7 +40,9 @@ def read_streams(options: argparse.Namespace, streams: set[str]) -> tuple[str, d
             frames[stream] = read_frames(path)
         elif folder is None:
             option = "--frames" if stream == "rgb" else "--flow"
-            raise Error(f"{options.video}: no such file or folder; a model of the {stream} stream needs one or {option}")
+            raise Error(
+                f"{options.video}: no such file or folder; a model of the {stream} stream needs one or {option}"
+            )
         else:
             try:
                 frames[stream] = Source(folder).read(Video(name))

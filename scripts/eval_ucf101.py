@@ -58,7 +58,10 @@ def find_videos(options: argparse.Namespace, sources: dict[str, Source]) -> list
             raise Error(f"none of the {len(videos)} videos of {options.list} is in {source.folder} (say {unknown[0]})")
         if unknown:
             examples = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
-            print(f"warning: {len(unknown)} of {len(videos)} videos are not in {source.folder}: {examples}", file=sys.stderr)
+            print(
+                f"warning: {len(unknown)} of {len(videos)} videos are not in {source.folder}: {examples}",
+                file=sys.stderr,
+            )
     return videos
 
 

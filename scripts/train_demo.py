@@ -35,7 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     """Train all four networks, or those of one stream."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the training clips (0.6 GB)")
-    parser.add_argument("--output", type=Path, default=DEMO_FOLDER, help="folder for the weights (default: %(default)s)")
+    parser.add_argument(
+        "--output", type=Path, default=DEMO_FOLDER, help="folder for the weights (default: %(default)s)"
+    )
     parser.add_argument("--stream", choices=STREAMS, nargs="+", default=list(STREAMS), help="default: both")
     arguments = parser.parse_args(argv)
 
@@ -146,9 +148,7 @@ def learn_features(net: lrcn.Net, videos: list[ClipImages], rng: np.random.Gener
         step(functional.smooth_l1_loss(readout(fc6), torch.from_numpy(np.concatenate(targets)), beta=0.1))
 
 
-def encode(
-    net: lrcn.Net, videos: list[ClipImages], rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def encode(net: lrcn.Net, videos: list[ClipImages], rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """fc6 of several views of every clip, (clips, images, features), and the clips' labels."""
     features, labels = [], []
     with torch.no_grad():

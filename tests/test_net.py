@@ -141,8 +141,10 @@ def test_gradients_reach_every_parameter_in_fast_numerics():
 
 def test_shared_parameters_are_one():
     text = """input: "x" input_shape { dim: 2 dim: 3 }
-    layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" } inner_product_param { num_output: 3 } }
-    layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" } inner_product_param { num_output: 3 } }
+    layer { name: "a" type: "InnerProduct" bottom: "x" top: "a"
+            param { name: "w" } inner_product_param { num_output: 3 } }
+    layer { name: "b" type: "InnerProduct" bottom: "a" top: "b"
+            param { name: "w" } inner_product_param { num_output: 3 } }
     """
     net = lrcn.Net(parse_net(text))
     assert net.params["a"][0] is net.params["b"][0]
@@ -171,7 +173,7 @@ def test_shared_parameters_are_one():
             "does not fill",
         ),
         (
-            'layer { name: "q" type: "ReLU" bottom: "x" top: "q" } layer { name: "q" type: "ReLU" bottom: "q" top: "z" }',
+            'layer { name: "q" type: "ReLU" bottom: "x" top: "q" } layer { name: "q" type: "TanH" bottom: "q" top: "z" }',
             "two layers",
         ),
         ('layer { name: "q" type: "Softmax" bottom: "x" top: "q" top: "r" }', "2 tops are declared, the layer has 1"),

@@ -32,7 +32,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "center: the centre only, as evaluate_lstm.py",
     )
     how.add_argument(
-        "--numerics", choices=("exact", "fast"), default="exact", help="exact: Caffe's bits (default); fast: within 1e-5"
+        "--numerics",
+        choices=("exact", "fast"),
+        default="exact",
+        help="exact: Caffe's bits (default); fast: within 1e-5",
     )
     how.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of fast numerics")
     how.add_argument(
@@ -74,7 +77,8 @@ def settings(options: argparse.Namespace, models: dict[str, Model]) -> dict:
     """What the results depend on, as plain values; of files their SHA-256, so that they may move."""
     shared = {key: getattr(options, key) for key in ("protocol", "numerics", "precision", "quirks", "device")}
     files = {
-        name: {"weights": _sha256(getattr(options, name)), "network": _sha256(_network(options, name))} for name in models
+        name: {"weights": _sha256(getattr(options, name)), "network": _sha256(_network(options, name))}
+        for name in models
     }
     return {**shared, "models": files}
 

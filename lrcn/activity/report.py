@@ -80,7 +80,9 @@ def summarize(
     sorted_by = next((name for name in reversed(result_names()) if name in results), None)
     entries = []
     for video in videos:
-        outcomes = {name: _outcome(results[name][video.name], video.label) for name in results if video.name in results[name]}
+        outcomes = {
+            name: _outcome(results[name][video.name], video.label) for name in results if video.name in results[name]
+        }
         if outcomes:
             truth = None if video.label is None else classes[video.label]
             entries.append({"name": video.name, "label": video.label, "class": truth, "results": outcomes})
@@ -204,7 +206,9 @@ def _per_class_csv(summary: Mapping) -> str:
 
 
 def _page(summary: Mapping, pictures: Mapping) -> str:
-    environment = Environment(loader=PackageLoader("lrcn.activity"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("lrcn.activity"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     embedded = {
         name: {kind: base64.b64encode(content).decode() for kind, content in kinds.items()}
         for name, kinds in pictures.items()

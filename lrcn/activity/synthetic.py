@@ -185,4 +185,3 @@ def _outline(rng: np.random.Generator, size: int) -> np.ndarray:
     for lobes in (2, 3, 5):
         radius = radius * (1 + rng.uniform(0, 0.12) * np.cos(lobes * angle + rng.uniform(0, 2 * np.pi)))
     return ((radius - np.hypot(x, y)) / 2 + 0.5).clip(0, 1).astype(np.float32)
-

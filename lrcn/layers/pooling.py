@@ -1,19 +1,26 @@
 """Pooling."""
 
 import math
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ..errors import Error
 from .base import Layer, register, require_axes, spatial_pair
 
+Pair = Sequence[int]
 
-def pooled_size(size: int, kernel: int, stride: int, pad: int, round_mode: str) -> int:
-    """How many windows lie along one axis: rounded up by default; one that would begin in the padding is dropped."""
-    steps = (size + 2 * pad - kernel) / stride
-    pooled = (math.ceil(steps) if round_mode == "CEIL" else math.floor(steps)) + 1
-    if pad > 0 and (pooled - 1) * stride >= size + pad:
-        pooled -= 1
+
+def pooled_size(size: Pair, kernel: Pair, stride: Pair, pad: Pair, round_mode: str) -> list[int]:
+    """How many windows lie along each axis: rounded up by default.
+
+    With padding along either axis, a last window that would begin in the padding is dropped along both.
+    """
+    rounded = math.ceil if round_mode == "CEIL" else math.floor
+    pooled = [rounded((size[i] + 2 * pad[i] - kernel[i]) / stride[i]) + 1 for i in (0, 1)]
+    if any(pad):
+        pooled = [n - 1 if (n - 1) * stride[i] >= size[i] + pad[i] else n for i, n in enumerate(pooled)]
     return pooled
 
 
@@ -43,12 +50,10 @@ class Pooling(Layer):
         """(N, C, H, W) to (N, C, H', W')."""
         require_axes(x, 4)
         kernel = tuple(x.shape[2:]) if self.global_pooling else self.kernel
-        output_size = [
-            pooled_size(x.shape[2 + i], kernel[i], self.stride[i], self.pad[i], self.round_mode) for i in (0, 1)
-        ]
+        output_size = pooled_size(x.shape[2:], kernel, self.stride, self.pad, self.round_mode)
         if min(output_size) <= 0:
             raise Error(f"kernel {kernel} does not fit an input of shape {tuple(x.shape)}")
         if self.method == "AVE":
             return self.ops.average_pool(x, kernel, self.stride, self.pad, output_size)
         y, index = self.ops.max_pool(x, kernel, self.stride, self.pad, output_size)
-        return (y, index) if len(self.definition.top) > 1 else y
+        return (y, index.to(torch.float32)) if len(self.definition.top) > 1 else y

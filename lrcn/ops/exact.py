@@ -38,7 +38,7 @@ def inner_product(x: Tensor, weight: Tensor, bias: Tensor | None, transposed_wei
 
 
 def max_pool(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, output_size: Pair) -> tuple[Tensor, Tensor]:
-    """Maxima of the windows of x (N, C, H, W) and, as floats, where in their plane they lie."""
+    """Maxima of the windows of x (N, C, H, W), and where in their plane they lie."""
     return _ops.exact_max_pool(x, kernel, stride, pad, output_size)
 
 

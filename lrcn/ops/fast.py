@@ -42,27 +42,39 @@ def inner_product(x: Tensor, weight: Tensor, bias: Tensor | None, transposed_wei
     return F.linear(_like(x, weight), weight.t() if transposed_weight else weight, bias)
 
 
-def _overhang(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, output_size: Pair) -> bool:
-    """Whether a last window reaches over the padded image; windows wholly outside are an error."""
+def _windows(
+    x: Tensor, kernel: Pair, stride: Pair, pad: Pair, output_size: Pair, padding: float
+) -> tuple[Tensor, dict]:
+    """The input and the arguments with which PyTorch's pooling has Caffe's windows, and at most one more per axis.
+
+    A pad beyond half the kernel, which PyTorch does not take, goes into the input as values `padding`.
+    """
     reach = [(output_size[i] - 1) * stride[i] + kernel[i] - x.shape[2 + i] - 2 * pad[i] for i in (0, 1)]
     if any(reach[i] >= kernel[i] for i in (0, 1)):
         raise Error(
             f"pooling with kernel {tuple(kernel)} and stride {tuple(stride)} has windows wholly outside an input "
             f"of {tuple(x.shape[2:])}; only exact numerics computes them"
         )
-    return any(r > 0 for r in reach)
+    if any(2 * p > k for p, k in zip(pad, kernel, strict=True)):
+        x, pad = F.pad(x, (pad[1], pad[1], pad[0], pad[0]), value=padding), (0, 0)
+    return x, {"kernel_size": kernel, "stride": stride, "padding": pad, "ceil_mode": any(r > 0 for r in reach)}
 
 
 def max_pool(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, output_size: Pair) -> tuple[Tensor, Tensor]:
     """See `exact.max_pool`."""
-    overhang = _overhang(x, kernel, stride, pad, output_size)
-    y, index = F.max_pool2d(x, kernel, stride, pad, ceil_mode=overhang, return_indices=True)
-    return y, index.to(torch.float32)
+    padded, windows = _windows(x, kernel, stride, pad, output_size, -torch.inf)
+    y, index = F.max_pool2d(padded, **windows, return_indices=True)
+    if padded is not x:
+        row, column = index // padded.shape[3] - pad[0], index % padded.shape[3] - pad[1]
+        index = row * x.shape[3] + column
+    height, width = output_size
+    return y[:, :, :height, :width], index[:, :, :height, :width]
 
 
 def average_pool(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, output_size: Pair) -> Tensor:
     """See `exact.average_pool`."""
-    return F.avg_pool2d(x, kernel, stride, pad, ceil_mode=_overhang(x, kernel, stride, pad, output_size))
+    padded, windows = _windows(x, kernel, stride, pad, output_size, 0.0)
+    return F.avg_pool2d(padded, **windows)[:, :, : output_size[0], : output_size[1]]
 
 
 def _negative_power(scale: Tensor, beta: float) -> Tensor:
