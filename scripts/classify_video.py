@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from lrcn.activity.lists import Video, VideoError, class_names, read_list
-from lrcn.activity.options import add_model_options, load_models
+from lrcn.activity.options import add_model_options, load_models, unused_layers
 from lrcn.activity.report import result_title, top_classes, with_fusions, write_strip
 from lrcn.activity.sources import Source, read_frames
 from lrcn.cli import run
@@ -55,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     """Classify and print."""
     options = parse_arguments(argv)
     models = load_models(options)
+    for line in unused_layers(models):
+        print(line, file=sys.stderr)
     name, frames = read_streams(options, {model.stream.name for model in models.values()})
     count = next(iter(models.values())).classes
     classes = class_names(read_list(options.list) if options.list else [], count)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lrcn.activity.evaluate import evaluate
 from lrcn.activity.lists import Video, check_labels, class_names, read_list
-from lrcn.activity.options import add_model_options, load_models, settings
+from lrcn.activity.options import add_model_options, load_models, settings, unused_layers
 from lrcn.activity.processes import Processes
 from lrcn.activity.report import summarize, table, write_report
 from lrcn.activity.sources import Source
@@ -73,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
     processes = Processes()
     device = f"cuda:{processes.local_rank}" if options.device == "cuda" and processes.count > 1 else options.device
     models = load_models(options, device)
+    for line in unused_layers(models) if processes.rank == 0 else ():
+        print(line, file=sys.stderr)
     streams = {"rgb": options.frames, "flow": options.flow}
     needed = {model.stream.name for model in models.values()}
     for stream, option in (("rgb", "--frames"), ("flow", "--flow")):
@@ -108,7 +110,7 @@ def finish(options: argparse.Namespace, store: Store, videos: list[Video], class
         print(table(summary))
     else:
         for entry in summary["videos"]:
-            outcome = entry["results"][summary["sorted_by"]] if summary["sorted_by"] in entry["results"] else None
+            outcome = entry["results"].get(summary["sorted_by"])
             if outcome:
                 print(f"{entry['name']}: {classes[outcome['label']]} ({outcome['probability']:.3f})")
     if options.report:

@@ -121,7 +121,9 @@ class SingleFrame(Model):
     def oversample(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """One row per frame of the video."""
         rows = np.empty((len(frames), self.classes))
-        for first, batch in zip(range(0, len(frames), SINGLE_FRAME_BATCH), _batches(frames, SINGLE_FRAME_BATCH)):
+        for first, batch in zip(
+            range(0, len(frames), SINGLE_FRAME_BATCH), _batches(frames, SINGLE_FRAME_BATCH), strict=True
+        ):
             crops = [
                 ten_crops(frame, self.stream, self.crop_size, self._negated_from(index))
                 for index, frame in enumerate(batch)
@@ -183,7 +185,7 @@ class LRCN(Model):
             maps = {index: maps[index] for index in wanted if index in maps}
             if new:
                 computed = self._image_maps(np.concatenate([self.crops(frames[index]) for index in new]))
-                maps.update(zip(new, computed.split(CROPS)))
+                maps.update(zip(new, computed.split(CROPS), strict=True))
             batch = torch.cat([maps[index] for index in wanted])
             features = self._from_product(batch, self._feature_blob, self._feature_end)
             rows[clip] = self._sequences(features.reshape(self.clip_length, CROPS, -1)).mean(axis=1)
@@ -215,8 +217,8 @@ class LRCN(Model):
         return [start + step for start in self.starts(frames) for step in range(self.clip_length)]
 
     def _sequences(self, features: torch.Tensor) -> np.ndarray:
-        """Features (steps, streams, ...) -> class probabilities (steps, streams, classes), each stream from a fresh state."""
-        inputs = dict(zip(self._recurrent.bottom, (features, clip_markers(*features.shape[:2]))))
+        """Features (steps, streams, ...) -> class probabilities (steps, streams, classes), from a fresh state."""
+        inputs = dict(zip(self._recurrent.bottom, (features, clip_markers(*features.shape[:2])), strict=True))
         return _numpy(self.net(start=self._recurrent.name, **inputs)[self.probability_blob])
 
     def _producer(self, blob: str):
@@ -260,18 +262,10 @@ def load_model(
     """One of `MODELS` by its name, with weights from a `.caffemodel`.
 
     network: its prototxt; precision: "float32" or, in fast numerics, "bfloat16".
-    Raises `Error` where the weights do not fit or are not all finite numbers.
+    Raises `Error` where the weights do not fit the network, or the network is not of the kind that the name says.
     """
     stream, kind = name.split("_")
     net = Net(network, weights=weights, numerics=numerics)
-    for layer, blobs in net.params.items():
-        for index, blob in enumerate(blobs):
-            if not torch.isfinite(blob).all():
-                bad = int((~torch.isfinite(blob)).sum())
-                raise Error(
-                    f"{weights}: blob {layer}/{index} holds {bad} values that are NaN or infinite (of {blob.numel()}); "
-                    f"the file is damaged or its training diverged"
-                )
     if device != "cpu":
         net.to(device)
     if precision == "bfloat16":

@@ -73,8 +73,17 @@ def load_models(options: argparse.Namespace, device: str | None = None) -> dict[
     return models
 
 
+def unused_layers(models: dict[str, Model]) -> list[str]:
+    """A line for each model whose weights file has layers that its network lacks, which Caffe passes over as well."""
+    return [
+        f"note: the weights of {name} have layers that the network lacks: {', '.join(model.net.load_report.unused)}"
+        for name, model in models.items()
+        if model.net.load_report.unused
+    ]
+
+
 def settings(options: argparse.Namespace, models: dict[str, Model]) -> dict:
-    """What the results depend on, as plain values; of files their SHA-256, so that they may move."""
+    """What the results depend on, as plain values; of files the SHA-256, so that they may move."""
     shared = {key: getattr(options, key) for key in ("protocol", "numerics", "precision", "quirks", "device")}
     files = {
         name: {"weights": _sha256(getattr(options, name)), "network": _sha256(_network(options, name))}

@@ -19,9 +19,11 @@ class Processes:
         self.rank = int(os.environ.get("RANK", 0))
         self.local_rank = int(os.environ.get("LOCAL_RANK", 0))
         self.count = int(os.environ.get("WORLD_SIZE", 1))
+        self._group = None
         if self.count > 1:
+            distributed.init_process_group("gloo")
             # The processes meet again only after all videos, which may take days.
-            distributed.init_process_group("gloo", timeout=timedelta(days=365))
+            self._group = distributed.new_group(timeout=timedelta(days=365))
 
     def first(self, function: Callable[[], str | None]) -> str | None:
         """What `function` returns in the first process, in every process, once it is done there.
@@ -35,7 +37,7 @@ class Processes:
             except (Error, OSError) as error:
                 answer[1] = str(error)
         if self.count > 1:
-            distributed.broadcast_object_list(answer)
+            distributed.broadcast_object_list(answer, group=self._group)
         if answer[1] is not None:
             raise Error(answer[1])
         return answer[0]
@@ -43,7 +45,7 @@ class Processes:
     def wait(self) -> None:
         """Wait until every process has come here."""
         if self.count > 1:
-            distributed.barrier()
+            distributed.barrier(group=self._group)
 
     def close(self) -> None:
         """Part from the other processes."""

@@ -119,7 +119,7 @@ def _confidence(entry: dict, sorted_by: str) -> tuple[bool, float]:
 
 
 def _score(name: str, entries: Sequence[dict], classes: int) -> dict:
-    """Accuracy in percent over the labelled videos that have this result, and the confusion counts [true][predicted]."""
+    """Accuracy in percent over the labelled videos with this result, and the confusion counts [true][predicted]."""
     confusion = np.zeros((classes, classes), int)
     for entry in entries:
         if entry["label"] is not None and name in entry["results"]:
@@ -245,9 +245,13 @@ def _confusion_picture(score: Mapping, classes: Sequence[str]) -> bytes:
 
 
 def _per_class_picture(score: Mapping, classes: Sequence[str]) -> bytes:
-    bars = [(accuracy, name) for accuracy, name in zip(score["accuracy_per_class"], classes) if accuracy is not None]
+    bars = [
+        (accuracy, name)
+        for accuracy, name in zip(score["accuracy_per_class"], classes, strict=True)
+        if accuracy is not None
+    ]
     bars.sort(key=lambda bar: -bar[0])
-    accuracies, names = zip(*bars)
+    accuracies, names = zip(*bars, strict=True)
     figure = Figure(figsize=(float(np.clip(1.5 + 0.5 * len(bars), 5, 13)), 4.5), layout="constrained")
     axes = figure.add_subplot()
     axes.bar(range(len(bars)), accuracies, color=[_GOOD if a >= 50 else _BAD for a in accuracies], width=0.72)

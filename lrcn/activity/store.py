@@ -45,7 +45,7 @@ class Store:
         """
         if self._folder.exists() and not self._resume:
             raise Error(
-                f"{self._folder}: results of an interrupted run; go on with --resume, or delete this folder to start anew"
+                f"{self._folder}: results of an interrupted run; go on with --resume, or delete the folder first"
             )
         earlier = self._read_settings_of_file() if self._resume else None
         unfinished = self._read_settings_of_folder()
