@@ -173,7 +173,8 @@ def test_shared_parameters_are_one():
             "does not fill",
         ),
         (
-            'layer { name: "q" type: "ReLU" bottom: "x" top: "q" } layer { name: "q" type: "TanH" bottom: "q" top: "z" }',
+            'layer { name: "q" type: "ReLU" bottom: "x" top: "q" } '
+            'layer { name: "q" type: "TanH" bottom: "q" top: "z" }',
             "two layers",
         ),
         ('layer { name: "q" type: "Softmax" bottom: "x" top: "q" top: "r" }', "2 tops are declared, the layer has 1"),

@@ -88,7 +88,7 @@ def lrn_across_channels(x: Tensor, size: int, alpha: float, beta: float, k: floa
     band = ((channel[:, None] - channel).abs() <= (size - 1) // 2).to(x.dtype) * (alpha / size)
     rows = x.movedim(1, -1)
     scale = (rows.square().flatten(0, -2) @ band).add_(k).view(rows.shape).movedim(-1, 1)
-    return _negative_power(scale, beta).mul_(x)
+    return _negative_power(scale, beta) * x
 
 
 def lrn_within_channel(x: Tensor, size: int, alpha: float, beta: float) -> Tensor:
