@@ -33,6 +33,9 @@ def convolution(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, pad: Pair, dilation: Pair, group: int
 ) -> Tensor:
     """See `exact.convolution`."""
+    if any(pad[i] > dilation[i] * (weight.shape[2 + i] - 1) for i in (0, 1)):
+        # oneDNN in torch 2.13 crashes where a whole window lies in the padding, unless that is part of the image.
+        x, pad = F.pad(x, (pad[1], pad[1], pad[0], pad[0])), (0, 0)
     x = _like(x, weight).contiguous(memory_format=IMAGE_LAYOUT)
     return F.conv2d(x, weight, bias, stride, pad, dilation, group)
 
@@ -88,7 +91,7 @@ def lrn_across_channels(x: Tensor, size: int, alpha: float, beta: float, k: floa
     band = ((channel[:, None] - channel).abs() <= (size - 1) // 2).to(x.dtype) * (alpha / size)
     rows = x.movedim(1, -1)
     scale = (rows.square().flatten(0, -2) @ band).add_(k).view(rows.shape).movedim(-1, 1)
-    return _negative_power(scale, beta).mul_(x)
+    return _negative_power(scale, beta) * x
 
 
 def lrn_within_channel(x: Tensor, size: int, alpha: float, beta: float) -> Tensor:
