@@ -33,6 +33,9 @@ def convolution(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, pad: Pair, dilation: Pair, group: int
 ) -> Tensor:
     """See `exact.convolution`."""
+    if any(pad[i] > dilation[i] * (weight.shape[2 + i] - 1) for i in (0, 1)):
+        # oneDNN in torch 2.13 crashes where a whole window lies in the padding, unless that is part of the image.
+        x, pad = F.pad(x, (pad[1], pad[1], pad[0], pad[0])), (0, 0)
     x = _like(x, weight).contiguous(memory_format=IMAGE_LAYOUT)
     return F.conv2d(x, weight, bias, stride, pad, dilation, group)
 
