@@ -14,7 +14,7 @@ $(VENV)/.installed: $(SOURCES)
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $@
 
-test: install lint
+test: lint
 	$(BIN)/python -m pytest
 
 demo: install

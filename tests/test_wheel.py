@@ -1,8 +1,9 @@
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
-from conftest import REPOSITORY
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 PROGRAM = """
 import sys
