@@ -43,6 +43,8 @@ class Store:
         Raises `Error` where another run was interrupted and this one does not resume it, and where the results to go on
         from were made with other settings.
         """
+        if self.path.is_dir():
+            raise Error(f"{self.path}: a folder; name the file to write")
         if self._folder.exists() and not self._resume:
             raise Error(
                 f"{self._folder}: results of an interrupted run; go on with --resume, or delete the folder first"

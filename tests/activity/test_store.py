@@ -131,6 +131,11 @@ def test_failures_are_kept_for_this_run_only(tmp_path):
     assert not store.has("rgb_lrcn", VIDEOS[1])
 
 
+def test_folder_in_the_place_of_results(tmp_path):
+    with pytest.raises(Error, match="a folder; name the file to write"):
+        opened(tmp_path)
+
+
 def test_other_file_in_the_place_of_results(tmp_path):
     (tmp_path / "out.h5").write_text("letters")
     with pytest.raises(Error, match=r"out\.h5: not a results file of an evaluation"):
