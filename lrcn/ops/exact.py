@@ -15,7 +15,6 @@ from . import blas
 _ops = torch.ops.lrcn
 
 SUPPORTS_GRADIENTS = False
-IMAGE_LAYOUT = torch.contiguous_format
 
 Pair = Sequence[int]
 
