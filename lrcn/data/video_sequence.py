@@ -194,15 +194,17 @@ def prepare_frame(image: np.ndarray, frame: PlannedFrame, size: int, stream: Str
     Frames with a side shorter than 240x320 are resized to that. A frame is mirrored before it is cropped; one that is
     not cropped is shrunk.
     """
-    image = unit_image(image)
-    if image.shape[0] < FRAME_SIZE[0] or image.shape[1] < FRAME_SIZE[1]:
-        image = resize_image(image, FRAME_SIZE)
+    is_small = image.shape[0] < FRAME_SIZE[0] or image.shape[1] < FRAME_SIZE[1]
+    if is_small:
+        image = resize_image(unit_image(image), FRAME_SIZE)
     if frame.mirrored:
-        image = image[:, ::-1].copy()
-        if stream.name == "flow":
-            image[:, :, 0] = 1 - image[:, :, 0]
+        image = image[:, ::-1]
     if crops:
         image = image[frame.top : frame.top + size, frame.left : frame.left + size]
+    if not is_small:
+        image = unit_image(image)
+    if frame.mirrored and stream.name == "flow":
+        image[:, :, 0] = 1 - image[:, :, 0]
     if image.shape[:2] != (size, size):
         image = resize_image(image, (size, size))
     return caffe_image(image, stream)
