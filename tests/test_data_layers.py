@@ -110,14 +110,14 @@ def test_order_does_not_depend_on_the_number_of_threads(workers, count):
         time.sleep(0.002 * (item % 3))  # later items are often ready first
         return item
 
-    batches = Prefetcher(lambda: [next(numbers) for _ in range(7)], load, depth=2)
+    batches = Prefetcher(lambda: [next(numbers) for _ in range(7)], load, list, depth=2)
     assert [batches.read() for _ in range(5)] == np.arange(35).reshape(5, 7).tolist()
     batches.close()
 
 
 def test_no_more_than_depth_batches_are_planned_ahead():
     planned = []
-    batches = Prefetcher(lambda: planned.append(0) or [len(planned)], lambda item: item, depth=3)
+    batches = Prefetcher(lambda: planned.append(0) or [len(planned)], lambda item: item, list, depth=3)
     for read in range(4):
         assert len(planned) == 3 + read
         batches.read()
@@ -132,7 +132,7 @@ def test_what_loading_raises_reaches_the_step_and_skipped_batches_do_not():
             raise Error(f"item {item}")
         return item
 
-    batches = Prefetcher(lambda: [next(numbers)], load, depth=2)
+    batches = Prefetcher(lambda: [next(numbers)], load, list, depth=2)
     assert batches.read() == [0]
     batches.skip()
     assert batches.read() == [2]
@@ -376,6 +376,37 @@ def test_batches_are_the_same_with_any_number_of_threads(tmp_path, workers, phas
             assert torch.equal(data, other_data) and torch.equal(label, other_label)
 
 
+def test_draws_come_in_the_order_of_caffe(tmp_path):
+    """Of the process: seeds of transform, shuffle, rand_skip, transform again; then three draws per image."""
+    images = images_folder(tmp_path, [(9, 12)] * 5)
+    lrcn.random.seed(5)
+    _, shuffle_seed, skip, transform_seed = map(int, lrcn.random.words(4))
+    labels = list(range(5))
+    generator = np.random.RandomState(shuffle_seed)
+    for last in (4, 3, 2, 1):
+        bucket = 2**32 // (last + 1)
+        chosen = next(value for _ in range(99) if (value := generator.randint(2**32) // bucket) <= last)
+        labels[last], labels[chosen] = labels[chosen], labels[last]
+    generator = np.random.RandomState(transform_seed)
+    expected = []
+    for label in labels[skip % 4 :]:
+        mirror, top, left = (int(generator.randint(2**32)) for _ in range(3))
+        crop = images[label].transpose(2, 0, 1)[:, top % 4 :, left % 7 :][:, :6, :6]
+        expected.append((crop[:, :, ::-1] if mirror % 2 else crop, label))
+
+    lrcn.random.seed(5)
+    layer = data_layer(image_data(tmp_path, "batch_size: 1 shuffle: true rand_skip: 4", "crop_size: 6 mirror: true"))
+    for image, label in expected:
+        data, labels_read = layer()
+        assert labels_read.tolist() == [label]
+        assert np.array_equal(data[0], image)
+
+
+def test_the_phase_of_a_layer_is_no_part_of_the_networks_definition(tmp_path):
+    images_folder(tmp_path, [(4, 4)])
+    assert not build(image_data(tmp_path)).definition.layer[0].has("phase")
+
+
 def test_skipped_batches_leave_the_rest_as_it_is(tmp_path):
     images_folder(tmp_path, [(9, 12)] * 5)
     text = image_data(tmp_path, "batch_size: 2 shuffle: true", "crop_size: 6 mirror: true")
@@ -615,8 +646,7 @@ class PlanOnly(video_sequence.VideoSequenceReader):
     def _load(self, frame):
         return frame
 
-    def read(self):
-        batch = self._frames.read()
+    def _assemble(self, batch):
         clips = [batch[index :: self.settings.videos] for index in range(self.settings.videos)]
         for clip in clips:
             numbers = [int(frame.path.suffixes[-2][1:]) for frame in clip]

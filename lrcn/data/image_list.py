@@ -60,12 +60,11 @@ class ImageListReader:
         first = self.read_image(self._lines[self._position][0])
         self.shapes = [(self.batch_size, *transform.shape(*first.shape)), (self.batch_size,)]
         transform.seed()
-        self._images = Prefetcher(self._plan, self._load, depth)
+        self._images = Prefetcher(self._plan, self._load, stack, depth)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """The next batch: images (batch_size, channels, height, width) and labels (batch_size,), float32."""
-        images, labels = zip(*self._images.read(), strict=True)
-        return stack(images, self.definition.source), np.array(labels, np.float32)
+        return self._images.read()
 
     def skip(self) -> None:
         """Pass over a batch."""
@@ -148,15 +147,16 @@ def channels_first(image: np.ndarray) -> np.ndarray:
     return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
 
 
-def stack(images: tuple[np.ndarray, ...], source: str) -> np.ndarray:
-    """Images as one batch. Raises `Error` where their shapes differ."""
+def stack(examples: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Images with their labels as one batch, float32. Raises `Error` where shapes differ."""
+    images, labels = zip(*examples, strict=True)
     shapes = {image.shape for image in images}
     if len(shapes) > 1:
         raise Error(
-            f"{source}: images of one shape were expected in a batch, found {' and '.join(map(str, sorted(shapes)))} "
+            f"images of one shape were expected in a batch, found {' and '.join(map(str, sorted(shapes)))} "
             "(channels, height, width); give crop_size or a new size"
         )
-    return np.stack(images)
+    return np.stack(images), np.array(labels, np.float32)
 
 
 def _rounded_product(length: int, numerator: int, denominator: int) -> int:

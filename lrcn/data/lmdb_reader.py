@@ -58,12 +58,11 @@ class LMDBReader:
         image, _ = self._decode(self._place(), self._cursor.value())
         self.shapes = [(self.batch_size, *transform.shape(*image.shape)), (self.batch_size,)]
         transform.seed()
-        self._examples = Prefetcher(self._plan, self._load, definition.prefetch)
+        self._examples = Prefetcher(self._plan, self._load, stack, definition.prefetch)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """The next batch: images (batch_size, channels, height, width) and labels (batch_size,), float32."""
-        images, labels = zip(*self._examples.read(), strict=True)
-        return stack(images, self.definition.source), np.array(labels, np.float32)
+        return self._examples.read()
 
     def skip(self) -> None:
         """Pass over a batch."""

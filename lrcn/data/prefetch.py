@@ -27,22 +27,30 @@ def set_workers(count: int) -> None:
 class Prefetcher:
     """Keeps the next batches loading while the current one is computed with.
 
-    `plan` is called in the caller's thread, once per batch and in order, and makes every random draw; `load` runs in
-    the threads, for one item each. So what comes out does not depend on the number of threads.
+    `plan` is called in the caller's thread, once per batch and in order, and makes every random draw; `load` and
+    `assemble` run in the threads. So what comes out does not depend on the number of threads.
 
     Args:
         plan (Callable[[], Sequence]): the items of the next batch.
-        load (Callable[[Any], Any]): an item -> what `read` returns for it.
+        load (Callable[[Any], Any]): what is loaded for one item.
+        assemble (Callable[[list], Any]): all that is loaded for a batch, in the order of its plan -> the batch.
         depth (int): batches that are loaded ahead; never more than these are in memory.
 
     Attributes:
-        seconds_waited (float): how long `read` has waited for items that were not there yet.
+        seconds_waited (float): how long `read` has waited for batches that were not there yet.
     """
 
-    def __init__(self, plan: Callable[[], Sequence], load: Callable[[Any], Any], depth: int):
+    def __init__(
+        self,
+        plan: Callable[[], Sequence],
+        load: Callable[[Any], Any],
+        assemble: Callable[[list], Any],
+        depth: int,
+    ):
         self._plan = plan
         self._load = load
-        self._waiting: deque[list[Future]] = deque()
+        self._assemble = assemble
+        self._waiting: deque[tuple[Future, list[Future]]] = deque()
         self._threads = ThreadPoolExecutor(_workers, thread_name_prefix="data")
         self.seconds_waited = 0.0
         weakref.finalize(self, self._threads.shutdown, wait=False, cancel_futures=True)
@@ -50,20 +58,24 @@ class Prefetcher:
             self._begin_one()
 
     def _begin_one(self) -> None:
-        self._waiting.append([self._threads.submit(self._load, item) for item in self._plan()])
+        items = [self._threads.submit(self._load, item) for item in self._plan()]
+        # Work is taken up in the order of its submission: what this one waits for is done or being done, never stuck.
+        batch = self._threads.submit(lambda: self._assemble([item.result() for item in items]))
+        self._waiting.append((batch, items))
 
-    def read(self) -> list:
-        """The loaded items of the next batch, in the order of its plan; raises what loading one of them raised."""
+    def read(self) -> Any:
+        """The next batch; raises what loading the first of its items that failed raised."""
         start = time.perf_counter()
-        loaded = [future.result() for future in self._waiting[0]]
+        batch = self._waiting[0][0].result()
         self.seconds_waited += time.perf_counter() - start
         self._waiting.popleft()
         self._begin_one()
-        return loaded
+        return batch
 
     def skip(self) -> None:
         """Pass over the next batch: what follows is the same as after `read`."""
-        for future in self._waiting.popleft():
+        batch, items = self._waiting.popleft()
+        for future in (batch, *items):
             future.cancel()
         self._begin_one()
 

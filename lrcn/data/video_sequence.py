@@ -12,6 +12,7 @@ from ..activity.lists import Video, VideoError, read_list
 from ..activity.preprocess import FRAME_SIZE, STREAMS, Stream, caffe_image, resize_image, unit_image
 from ..activity.sources import read_image
 from ..errors import Error
+from .image_list import stack
 from .prefetch import Prefetcher
 
 MODULE = "sequence_input_layer"
@@ -139,17 +140,14 @@ class VideoSequenceReader:
         self.shapes = [(frames, 3, settings.size, settings.size), (frames,), (frames,)]
         _random.seed(10)
         # One batch ahead, planned when the one before it is handed out: layers that share the draws need this order.
-        self._frames = Prefetcher(self._plan, self._load, depth=1)
+        self._frames = Prefetcher(self._plan, self._load, self._assemble, depth=1)
 
     def read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The next batch: images (T * N, 3, size, size), labels (T * N,) and clip markers (T * N,), float32.
 
         A clip marker is 0 on the first step of a clip and 1 on the others.
         """
-        images, labels = zip(*self._frames.read(), strict=True)
-        markers = np.ones(len(images), np.float32)
-        markers[: self.settings.videos] = 0
-        return np.stack(images), np.array(labels, np.float32), markers
+        return self._frames.read()
 
     def skip(self) -> None:
         """Pass over a batch."""
@@ -175,6 +173,12 @@ class VideoSequenceReader:
             raise Error(f"{frame.path}: {error.strerror}; a frame was expected") from None
         crops = frame.mirrored or self.settings.quirks == "none"
         return prepare_frame(image, frame, self.settings.size, self.stream, crops), frame.label
+
+    def _assemble(self, frames: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        images, labels = stack(frames)
+        markers = np.ones(len(images), np.float32)
+        markers[: self.settings.videos] = 0
+        return images, labels, markers
 
 
 def _plan_clip(frames: Frames, settings: VideoSettings) -> list[PlannedFrame]:
