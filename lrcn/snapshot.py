@@ -8,8 +8,10 @@ interrupted. Caffe reads the first two, and a snapshot of Caffe's has only these
 Each file is written whole or not at all, the solver's state last: where it is, the others are.
 """
 
+import contextlib
+import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,17 +107,22 @@ def completed_definition(net: Net) -> Message:
 
 
 def _write_hdf5_weights(path: str | os.PathLike, net: Net, diffs: bool) -> None:
-    written = set()
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with _writing_hdf5(path) as file:
         for kind, values in (("data", _array), ("diff", _gradient))[: 1 + diffs]:
-            file.create_group(kind)
-            written.clear()
             for layer in net.graph.layer:
-                group = file[kind].require_group(layer.name)
+                group = file.require_group(f"{kind}/{layer.name}")
                 for index, parameter in enumerate(net.params.get(layer.name, ())):
-                    if parameter not in written:  # a shared blob is written once, by the layer that owns it
-                        group[str(index)] = values(parameter)
-                    written.add(parameter)
+                    group[str(index)] = values(parameter)
+
+
+@contextlib.contextmanager
+def _writing_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
+    """An HDF5 file to fill, in memory: the library does not survive a disk that runs full under it."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        yield file
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def _array(parameter: Tensor) -> np.ndarray:
@@ -134,7 +141,7 @@ def write_state(path: str | os.PathLike, state: SolverState) -> None:
         OSError: the file cannot be written.
     """
     if Path(path).suffix == HDF5_SUFFIX:
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with _writing_hdf5(path) as file:
             file["iter"] = np.array([state.iteration], np.int32)
             name = state.learned_net.encode()
             file["learned_net"] = np.array(name, f"S{len(name) + 1}")  # Caffe reads up to the zero at the end
@@ -206,7 +213,7 @@ def _checked_state(
 
 
 def learned_weights(path: str | os.PathLike, state: SolverState) -> Weights | None:
-    """The weights that a solver's state names: at that path as Caffe takes it, or else beside the state.
+    """The weights that a solver's state names: beside the state, where they were written, or else at that path.
 
     None where the state names none.
 
@@ -216,11 +223,11 @@ def learned_weights(path: str | os.PathLike, state: SolverState) -> Weights | No
     """
     if not state.learned_net:
         return None
-    places = [Path(state.learned_net), Path(path).parent / Path(state.learned_net).name]
+    places = [Path(path).parent / Path(state.learned_net).name, Path(state.learned_net)]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise Error(
-            f"{path}: its weights {state.learned_net!r} are neither there nor in {places[1].parent}; "
+            f"{path}: its weights {state.learned_net!r} are neither in {places[0].parent.resolve()} nor there; "
             "put the file that was written with this state beside it"
         )
     return load_weights(found)

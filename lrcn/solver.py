@@ -22,9 +22,11 @@ from torch import Tensor, nn
 
 from prototxt_import import Message, read_net, read_solver
 
+from . import random
 from . import snapshot as files
 from .convert import load_weights
 from .errors import Error
+from .layers import Layer
 from .loading import LEGACY_AXES, LoadReport, load
 from .net import Net
 from .ops import exact_updates, fast_updates
@@ -71,7 +73,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Test:
+class Scores:
     """One test of the network.
 
     Attributes:
@@ -146,6 +148,7 @@ class Solver:
         self.definition = definition
         self.rule = _checked_rule(definition)
         if definition.random_seed >= 0:
+            random.seed(definition.random_seed % 2**32)
             torch.manual_seed(definition.random_seed)
         self.net = self._train_net(numerics)
         self.test_nets = self._test_nets(numerics)
@@ -165,7 +168,7 @@ class Solver:
         self.current_step = 0
         self._losses: deque[float] = deque(maxlen=definition.average_loss)
 
-    def run(self, batches: Iterator[Mapping[str, Any]] | None = None) -> Iterator[Step | Test | Snapshot]:
+    def run(self, batches: Iterator[Mapping[str, Any]] | None = None) -> Iterator[Step | Scores | Snapshot]:
         """Train up to `max_iter`, testing and taking snapshots when the definition says so.
 
         Args:
@@ -224,7 +227,7 @@ class Solver:
         outputs = {name: value.detach() for name, value in outputs.items()}
         return Step(self.iteration - 1, loss, sum(self._losses) / len(self._losses), rate, outputs)
 
-    def test(self) -> Iterator[Test]:
+    def test(self) -> Iterator[Scores]:
         """Test every test network, `test_iter` passes each."""
         for index, (net, passes) in enumerate(zip(self.test_nets, self.definition.test_iter, strict=True)):
             loss, scores = np.float32(0), {}
@@ -238,7 +241,7 @@ class Solver:
                     scores[name] = scores[name] + value if name in scores else value
             scores = {name: value / np.float32(passes) for name, value in scores.items()}
             loss = float(loss / np.float32(passes)) if self.definition.test_compute_loss else None
-            yield Test(self.iteration, index, loss, scores)
+            yield Scores(self.iteration, index, loss, scores)
 
     def snapshot(self) -> Snapshot:
         """Write a snapshot of this moment, which `restore` and Caffe continue from; see `lrcn.snapshot`.
@@ -302,7 +305,7 @@ class Solver:
         count = len(definition.test_iter)
         if count < len(networks) or (count > len(networks) and generic is None):
             raise Error(f"test_iter must be given once per test network: {len(networks)} networks, {count} test_iter")
-        networks += [self._network(generic)] * (count - len(networks))
+        networks += [self._network(generic) for _ in range(count - len(networks))]
         if definition.test_state and len(definition.test_state) != count:
             raise Error(f"test_state must be given once per test network or not at all: {count} networks")
         if networks and definition.test_interval <= 0:
@@ -419,11 +422,36 @@ class Solver:
             "finite: go on from the last snapshot with a smaller base_lr or clip_gradients"
         )
 
+    def _layers_by_place(self) -> Iterator[tuple[str, Layer]]:
+        for index, net in enumerate([self.net, *self.test_nets]):
+            for layer in net.layers:
+                yield f"{index}/{layer.definition.name}", layer
+
     def _carried(self) -> dict[str, Tensor]:
-        return {}
+        """What the next iteration depends on besides parameters and history: layers' states and random generators."""
+        _, words, position, *_ = random.state()
+        carried = {
+            "random/words": torch.from_numpy(words.astype(np.int64)),
+            "random/position": torch.tensor(position),
+            "random/torch": torch.get_rng_state(),
+        }
+        if self.net.device.type == "cuda":
+            carried["random/cuda"] = torch.cuda.get_rng_state(self.net.device)
+        for place, layer in self._layers_by_place():
+            carried |= {f"layer/{place}/{index}": value for index, value in enumerate(layer.carried())}
+        return carried
 
     def _carry_on(self, carried: Mapping[str, Tensor]) -> None:
-        pass
+        words = carried["random/words"].numpy().astype(np.uint32)
+        random.restore(("MT19937", words, int(carried["random/position"]), 0, 0.0))
+        torch.set_rng_state(carried["random/torch"])
+        if self.net.device.type == "cuda" and "random/cuda" in carried:
+            torch.cuda.set_rng_state(carried["random/cuda"], self.net.device)
+        for place, layer in self._layers_by_place():
+            values = []
+            while (name := f"layer/{place}/{len(values)}") in carried:
+                values.append(carried[name])
+            layer.carry_on(values)
 
 
 def learning_rate(definition: Message, iteration: int, current_step: int) -> tuple[float, int]:

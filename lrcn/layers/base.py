@@ -37,7 +37,7 @@ class Layer(nn.Module):
 
     Attributes:
         blobs (nn.ParameterList): the parameters in Caffe's order; on the meta device until the network fills them.
-        initial_values (list[float]): what each blob holds until weights are loaded.
+        fillers (list[Message]): for each blob, the FillerParameter of its initial values.
     """
 
     def __init__(self, definition: Message, ops: ModuleType, bottoms: Sequence[Tensor]):
@@ -45,7 +45,7 @@ class Layer(nn.Module):
         self.definition = definition
         self.ops = ops
         self.blobs = nn.ParameterList()
-        self.initial_values: list[float] = []
+        self.fillers: list[Message] = []
         self.setup(*bottoms)
 
     def setup(self, *bottoms: Tensor) -> None:
@@ -58,14 +58,21 @@ class Layer(nn.Module):
     def reset_state(self) -> None:
         """Forget what a forward pass left for the next one; only recurrent layers have such a thing."""
 
-    def add_blob(self, *shape: int, initial_value: float = 0.0) -> None:
-        """Declare the next parameter blob."""
+    def carried(self) -> list[Tensor]:
+        """What the layer carries from one pass to the next, for a snapshot of training: state, a place in the data."""
+        return []
+
+    def carry_on(self, carried: Sequence[Tensor]) -> None:
+        """Go on from what `carried` returned."""
+
+    def add_blob(self, *shape: int, filler: Message) -> None:
+        """Declare the next parameter blob and the FillerParameter of its initial values."""
         # Filters of one channel are the same in both layouts, but torch 2.13 miscomputes some in that of images.
         layout = self.ops.IMAGE_LAYOUT if len(shape) == 4 and shape[1] > 1 else torch.contiguous_format
         values = torch.empty(shape, device="meta", memory_format=layout)
         blob = nn.Parameter(values, requires_grad=self.ops.SUPPORTS_GRADIENTS)
         self.blobs.append(blob)
-        self.initial_values.append(initial_value)
+        self.fillers.append(filler)
 
     def blob(self, index: int) -> Tensor | None:
         """Blob `index`, or None where the layer was declared without it (no bias, no static input)."""
