@@ -522,8 +522,6 @@ def _whole_power(base: float, exponent: int) -> float:
 def learnable_blobs(net: Net) -> list[Learnable]:
     """The blobs of a network in the order in which Caffe's solvers keep them, shared ones once.
 
-    Blobs with an lr_mult of 0 get no gradients, as in Caffe.
-
     Raises:
         Error: layers that share a blob give it different multipliers.
     """
@@ -544,8 +542,6 @@ def learnable_blobs(net: Net) -> list[Learnable]:
                             f"{given[parameter, field]} there, {value} here"
                         )
                     setattr(blob, field, value)
-    for blob in found.values():
-        blob.parameter.requires_grad_(blob.lr_mult != 0)
     return list(found.values())
 
 
