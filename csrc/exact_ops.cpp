@@ -4,53 +4,17 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros_like.h>
 
-#include <algorithm>
-
 #include "exact/blas.h"
-#include "exact/convolution.h"
 #include "exact/inner_product.h"
 #include "exact/lrn.h"
 #include "exact/neuron.h"
 #include "exact/parallel.h"
-#include "exact/pooling.h"
 #include "exact/recurrent.h"
 #include "exact/softmax.h"
+#include "exact_tensors.h"
 
 namespace lrcn {
 namespace {
-
-// Elements of a cheap function that one thread should have at least.
-constexpr int64_t GRAIN = 1 << 15;
-
-// The tensor as the kernels read it: float32, on the CPU, dense.
-Tensor dense(const Tensor& tensor, const char* name) {
-  TORCH_CHECK(tensor.scalar_type() == at::kFloat, name, ": float32 expected, ", tensor.scalar_type(), " given");
-  TORCH_CHECK(tensor.device().is_cpu(), name, ": a tensor on the CPU expected, ", tensor.device(), " given");
-  return tensor.contiguous();
-}
-
-OptionalTensor dense(const OptionalTensor& tensor, const char* name) {
-  return tensor ? OptionalTensor(dense(*tensor, name)) : std::nullopt;
-}
-
-const float* data(const Tensor& tensor) { return tensor.const_data_ptr<float>(); }
-const float* data(const OptionalTensor& tensor) { return tensor ? data(*tensor) : nullptr; }
-float* out(Tensor& tensor) { return tensor.mutable_data_ptr<float>(); }
-
-void check_shape(const Tensor& tensor, const char* name, IntArrayRef expected) {
-  TORCH_CHECK(tensor.sizes() == expected, name, ": shape ", expected, " expected, ", tensor.sizes(), " given");
-}
-
-void check_rank(const Tensor& tensor, const char* name, int64_t rank) {
-  TORCH_CHECK(tensor.dim() == rank, name, ": ", rank, " axes expected, shape ", tensor.sizes(), " given");
-}
-
-// Product of the sizes of axes begin..end-1.
-int64_t count(const Tensor& tensor, int64_t begin, int64_t end) {
-  int64_t product = 1;
-  for (int64_t axis = begin; axis < end; ++axis) product *= tensor.size(axis);
-  return product;
-}
 
 template <typename Function>
 Tensor elementwise(const Tensor& x_given, Function function) {
@@ -61,13 +25,6 @@ Tensor elementwise(const Tensor& x_given, Function function) {
   exact::parallel_for(x.numel(), GRAIN,
                       [&](int64_t begin, int64_t end) { function(end - begin, source + begin, target + begin); });
   return y;
-}
-
-exact::Pooling pooling(const Tensor& x, IntArrayRef kernel, IntArrayRef stride, IntArrayRef pad,
-                       IntArrayRef output_size) {
-  check_rank(x, "x", 4);
-  return {x.size(2), x.size(3), kernel[0], kernel[1],      stride[0],
-          stride[1], pad[0],    pad[1],    output_size[0], output_size[1]};
 }
 
 // T, N, I, S, H of a recurrent layer with `gates` blocks of H rows in its weights; checks every shape.
@@ -97,16 +54,8 @@ Tensor exact_convolution(const Tensor& x_given, const Tensor& weight_given, cons
                          IntArrayRef stride, IntArrayRef pad, IntArrayRef dilation, int64_t group) {
   const Tensor x = dense(x_given, "x"), weight = dense(weight_given, "weight");
   const OptionalTensor bias = dense(bias_given, "bias");
-  check_rank(x, "x", 4);
-  check_rank(weight, "weight", 4);
-  TORCH_CHECK(group > 0 && x.size(1) == weight.size(1) * group && weight.size(0) % group == 0, "x of shape ", x.sizes(),
-              " does not fit weights of shape ", weight.sizes(), " in ", group, " groups");
+  const exact::Convolution convolution = lrcn::convolution(x, weight, stride, pad, dilation, group);
   if (bias) check_shape(*bias, "bias", {weight.size(0)});
-  const exact::Convolution convolution{x.size(1),      x.size(2),      x.size(3),  weight.size(0), group,
-                                       weight.size(2), weight.size(3), stride[0],  stride[1],      pad[0],
-                                       pad[1],         dilation[0],    dilation[1]};
-  TORCH_CHECK(convolution.output_height() > 0 && convolution.output_width() > 0, "x of shape ", x.sizes(),
-              " is smaller than the kernel of weights of shape ", weight.sizes());
   Tensor y =
       at::empty({x.size(0), weight.size(0), convolution.output_height(), convolution.output_width()}, x.options());
   const int64_t x_size = count(x, 1, 4), y_size = count(y, 1, 4);
@@ -250,32 +199,29 @@ Tensor exact_sum_rows(const Tensor& x_given, bool absolute, bool squared) {
 
 Tensor exact_softmax(const Tensor& x_given, int64_t axis) {
   const Tensor x = dense(x_given, "x");
-  TORCH_CHECK(axis >= 0 && axis < x.dim(), "axis: one of the axes of shape ", x.sizes(), " expected, ", axis, " given");
-  const int64_t outer = count(x, 0, axis), classes = x.size(axis), positions = count(x, axis + 1, x.dim());
-  const int64_t block = classes * positions;
+  const ClassLayout layout(x, axis);
   Tensor y = at::empty_like(x);
   const float* source = data(x);
   float* target = out(y);
-  exact::parallel_for(outer, std::max<int64_t>(1, GRAIN / std::max<int64_t>(1, block)),
-                      [&](int64_t begin, int64_t end) {
-                        std::vector<float> scale(positions);
-                        for (int64_t i = begin; i < end; ++i) {
-                          exact::softmax(classes, positions, source + i * block, scale.data(), target + i * block);
-                        }
-                      });
+  exact::parallel_for(layout.outer, grain_of(layout.block()), [&](int64_t begin, int64_t end) {
+    std::vector<float> scale(layout.positions);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t offset = i * layout.block();
+      exact::softmax(layout.classes, layout.positions, source + offset, scale.data(), target + offset);
+    }
+  });
   return y;
 }
 
 std::tuple<Tensor, Tensor> exact_negative_log_likelihood(const Tensor& prob_given, const Tensor& label_given,
                                                          int64_t axis, std::optional<int64_t> ignore_label) {
   const Tensor prob = dense(prob_given, "prob"), label = dense(label_given, "label");
-  TORCH_CHECK(axis >= 0 && axis < prob.dim(), "axis: one of the axes of shape ", prob.sizes(), " expected, ", axis,
-              " given");
-  const int64_t outer = count(prob, 0, axis), positions = count(prob, axis + 1, prob.dim());
-  TORCH_CHECK(label.numel() == outer * positions, "label: ", outer * positions, " labels expected, shape ",
-              label.sizes(), " given");
-  const exact::LossSum sum = exact::negative_log_likelihood(outer, prob.size(axis), positions, data(prob), data(label),
-                                                            ignore_label.has_value(), ignore_label.value_or(0));
+  const ClassLayout layout(prob, axis);
+  TORCH_CHECK(label.numel() == layout.outer * layout.positions, "label: ", layout.outer * layout.positions,
+              " labels expected, shape ", label.sizes(), " given");
+  const exact::LossSum sum =
+      exact::negative_log_likelihood(layout.outer, layout.classes, layout.positions, data(prob), data(label),
+                                     ignore_label.has_value(), ignore_label.value_or(0));
   Tensor loss = at::empty({}, prob.options()), labels = at::empty({}, prob.options());
   *out(loss) = sum.loss;
   *out(labels) = static_cast<float>(sum.count);
@@ -294,10 +240,11 @@ std::tuple<Tensor, Tensor, Tensor> exact_lstm(const Tensor& x_given, const Tenso
   const exact::RecurrentShape shape = recurrent_shape(x, cont, w_x, b, w_h, x_static, w_static, h_0, 4);
   check_shape(c_0, "c_0", h_0.sizes());
   TORCH_CHECK(shape.T > 0, "x: at least one time step expected, shape ", x.sizes(), " given");
-  Tensor h = at::empty({shape.T, shape.N, shape.H}, x.options()), c_T = at::empty({shape.N, shape.H}, x.options());
+  Tensor h = at::empty({shape.T, shape.N, shape.H}, x.options()), c = at::empty_like(h);
+  Tensor gates = at::empty({shape.T, shape.N, 4 * shape.H}, x.options());
   exact::lstm(shape, {data(w_x), data(b), data(w_static), data(w_h)}, data(x), data(cont), data(x_static), data(h_0),
-              data(c_0), out(h), out(c_T));
-  return {h, h[shape.T - 1].clone(), c_T};
+              data(c_0), out(h), out(c), out(gates));
+  return {h, c, gates};
 }
 
 std::tuple<Tensor, Tensor> exact_rnn(const Tensor& x_given, const Tensor& cont_given, const Tensor& w_x_given,
@@ -312,10 +259,10 @@ std::tuple<Tensor, Tensor> exact_rnn(const Tensor& x_given, const Tensor& cont_g
   check_shape(w_o, "w_o", {shape.H, shape.H});
   check_shape(b_o, "b_o", {shape.H});
   TORCH_CHECK(shape.T > 0, "x: at least one time step expected, shape ", x.sizes(), " given");
-  Tensor o = at::empty({shape.T, shape.N, shape.H}, x.options()), h_T = at::empty({shape.N, shape.H}, x.options());
+  Tensor o = at::empty({shape.T, shape.N, shape.H}, x.options()), h = at::empty_like(o);
   exact::rnn(shape, {data(w_x), data(b), data(w_static), data(w_h), data(w_o), data(b_o)}, data(x), data(cont),
-             data(x_static), data(h_0), out(o), out(h_T));
-  return {o, h_T};
+             data(x_static), data(h_0), out(o), out(h));
+  return {o, h};
 }
 
 }  // namespace lrcn

@@ -28,10 +28,50 @@ TORCH_LIBRARY(lrcn, m) {
       " -> (Tensor loss, Tensor count)");
   m.def(
       "exact_lstm(Tensor x, Tensor cont, Tensor w_x, Tensor b, Tensor w_h, Tensor? x_static, Tensor? w_static,"
-      " Tensor h_0, Tensor c_0) -> (Tensor h, Tensor h_T, Tensor c_T)");
+      " Tensor h_0, Tensor c_0) -> (Tensor h, Tensor c, Tensor gates)");
   m.def(
       "exact_rnn(Tensor x, Tensor cont, Tensor w_x, Tensor b, Tensor w_h, Tensor w_o, Tensor b_o, Tensor? x_static,"
-      " Tensor? w_static, Tensor h_0) -> (Tensor o, Tensor h_T)");
+      " Tensor? w_static, Tensor h_0) -> (Tensor o, Tensor h)");
+
+  m.def(
+      "exact_convolution_backward_weight(Tensor dy, Tensor x, Tensor(a!) weight_grad, int[2] stride, int[2] pad,"
+      " int[2] dilation, int group) -> ()");
+  m.def("exact_convolution_backward_bias(Tensor dy, Tensor(a!) bias_grad) -> ()");
+  m.def(
+      "exact_convolution_backward_input(Tensor dy, Tensor weight, int[4] input_size, int[2] stride, int[2] pad,"
+      " int[2] dilation, int group) -> Tensor");
+  m.def(
+      "exact_inner_product_backward_weight(Tensor dy, Tensor x, Tensor(a!) weight_grad, bool transposed_weight)"
+      " -> ()");
+  m.def("exact_inner_product_backward_bias(Tensor dy, Tensor(a!) bias_grad) -> ()");
+  m.def("exact_inner_product_backward_input(Tensor dy, Tensor weight, bool transposed_weight) -> Tensor");
+  m.def("exact_embed_backward_weight(Tensor dy, Tensor index, Tensor(a!) weight_grad) -> ()");
+  m.def("exact_max_pool_backward(Tensor dy, Tensor index, int[4] input_size) -> Tensor");
+  m.def(
+      "exact_average_pool_backward(Tensor dy, int[4] input_size, int[2] kernel, int[2] stride, int[2] pad) -> Tensor");
+  m.def(
+      "exact_lrn_across_channels_backward(Tensor dy, Tensor x, Tensor y, int size, float alpha, float beta, float k)"
+      " -> Tensor");
+  m.def("exact_lrn_within_channel_backward(Tensor dy, Tensor x, int size, float alpha, float beta) -> Tensor");
+  m.def("exact_relu_backward(Tensor dy, Tensor y, float negative_slope) -> Tensor");
+  m.def("exact_sigmoid_backward(Tensor dy, Tensor y) -> Tensor");
+  m.def("exact_tanh_backward(Tensor dy, Tensor y) -> Tensor");
+  m.def("exact_power_backward(Tensor dy, Tensor x, Tensor y, float power, float scale, float shift) -> Tensor");
+  m.def("exact_scaled(Tensor x, float factor) -> Tensor");
+  m.def("exact_sum_rows_backward(Tensor dy, Tensor x, bool absolute, bool squared) -> Tensor");
+  m.def("exact_scale_backward_input(Tensor dy, Tensor scale) -> Tensor");
+  m.def("exact_scale_backward_scale(Tensor dy, Tensor x, Tensor(a!) scale_grad, bool accumulate) -> ()");
+  m.def("exact_scale_backward_bias(Tensor dy, Tensor(a!) bias_grad) -> ()");
+  m.def("exact_softmax_backward(Tensor dy, Tensor y, int axis) -> Tensor");
+  m.def(
+      "exact_negative_log_likelihood_backward(Tensor dloss, Tensor prob, Tensor label, int axis, int? ignore_label)"
+      " -> Tensor");
+  m.def(
+      "exact_lstm_backward(Tensor dh, Tensor cont, Tensor w_h, Tensor h_0, Tensor c_0, Tensor h, Tensor c,"
+      " Tensor gates, Tensor(a!) w_h_grad) -> Tensor");
+  m.def(
+      "exact_rnn_backward(Tensor d_o, Tensor cont, Tensor w_h, Tensor w_o, Tensor h_0, Tensor o, Tensor h,"
+      " Tensor(a!) w_h_grad, Tensor(b!) w_o_grad, Tensor(c!) b_o_grad) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(lrcn, CPU, m) {
@@ -51,6 +91,30 @@ TORCH_LIBRARY_IMPL(lrcn, CPU, m) {
   m.impl("exact_negative_log_likelihood", lrcn::exact_negative_log_likelihood);
   m.impl("exact_lstm", lrcn::exact_lstm);
   m.impl("exact_rnn", lrcn::exact_rnn);
+  m.impl("exact_convolution_backward_weight", lrcn::exact_convolution_backward_weight);
+  m.impl("exact_convolution_backward_bias", lrcn::exact_convolution_backward_bias);
+  m.impl("exact_convolution_backward_input", lrcn::exact_convolution_backward_input);
+  m.impl("exact_inner_product_backward_weight", lrcn::exact_inner_product_backward_weight);
+  m.impl("exact_inner_product_backward_bias", lrcn::exact_inner_product_backward_bias);
+  m.impl("exact_inner_product_backward_input", lrcn::exact_inner_product_backward_input);
+  m.impl("exact_embed_backward_weight", lrcn::exact_embed_backward_weight);
+  m.impl("exact_max_pool_backward", lrcn::exact_max_pool_backward);
+  m.impl("exact_average_pool_backward", lrcn::exact_average_pool_backward);
+  m.impl("exact_lrn_across_channels_backward", lrcn::exact_lrn_across_channels_backward);
+  m.impl("exact_lrn_within_channel_backward", lrcn::exact_lrn_within_channel_backward);
+  m.impl("exact_relu_backward", lrcn::exact_relu_backward);
+  m.impl("exact_sigmoid_backward", lrcn::exact_sigmoid_backward);
+  m.impl("exact_tanh_backward", lrcn::exact_tanh_backward);
+  m.impl("exact_power_backward", lrcn::exact_power_backward);
+  m.impl("exact_scaled", lrcn::exact_scaled);
+  m.impl("exact_sum_rows_backward", lrcn::exact_sum_rows_backward);
+  m.impl("exact_scale_backward_input", lrcn::exact_scale_backward_input);
+  m.impl("exact_scale_backward_scale", lrcn::exact_scale_backward_scale);
+  m.impl("exact_scale_backward_bias", lrcn::exact_scale_backward_bias);
+  m.impl("exact_softmax_backward", lrcn::exact_softmax_backward);
+  m.impl("exact_negative_log_likelihood_backward", lrcn::exact_negative_log_likelihood_backward);
+  m.impl("exact_lstm_backward", lrcn::exact_lstm_backward);
+  m.impl("exact_rnn_backward", lrcn::exact_rnn_backward);
 }
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {

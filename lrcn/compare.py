@@ -4,17 +4,25 @@ A case is a folder with `net.prototxt`, `weights.caffemodel` and `dump.h5`; `scr
 user's own Caffe. `dump.h5` (format 1) has the attributes `engine`, `phase`, `blas` and `note`, and for every forward
 pass a group `step_NNN` with `input/BLOB` (set before the pass; an input that a step does not list keeps its value) and
 `data/BLOB` (after the pass). The steps run one after the other on one network, so recurrent state carries over.
+
+Where a backward pass was recorded, the step has `diff/BLOB` and `param_diff/LAYER/INDEX`, the gradients after it, and
+`top_diff/BLOB` where gradients of blobs were set before it. Gradients of parameters start at zero in every step. Of a
+blob that an in-place layer overwrites, `diff` is the gradient of the value before that layer; of a blob with several
+readers, the sum over them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
+from torch import Tensor
 
 from .errors import Error
 from .net import Net
@@ -122,7 +130,7 @@ def _largest_differences(found: np.ndarray, recorded: np.ndarray) -> tuple[int, 
 
 @dataclass
 class CaseComparison:
-    """A case and how far each of its blobs is; `gradients_recorded` tells that the dump has gradients as well."""
+    """A case and how far each of its blobs is; gradients are listed as `diff/BLOB` and `param_diff/LAYER/INDEX`."""
 
     path: Path
     engine: str
@@ -130,12 +138,28 @@ class CaseComparison:
     numerics: str
     steps: int
     blobs: list[BlobComparison]
-    gradients_recorded: bool
 
     @property
     def within(self) -> bool:
         """Whether every blob is within its limit."""
         return all(blob.within for blob in self.blobs)
+
+
+@dataclass
+class Step:
+    """One recorded pass: all inputs in force, those of earlier steps included, and the recorded blobs, unread."""
+
+    name: str
+    inputs: dict[str, np.ndarray]
+    data: dict[str, h5py.Dataset]
+    top_diff: dict[str, h5py.Dataset]
+    diff: dict[str, h5py.Dataset]
+    param_diff: dict[str, h5py.Dataset]
+
+    @property
+    def has_backward(self) -> bool:
+        """Whether gradients were recorded."""
+        return bool(self.diff or self.param_diff)
 
 
 class Dump:
@@ -175,17 +199,12 @@ class Dump:
     def __len__(self) -> int:
         return len(self._steps)
 
-    @property
-    def has_gradients(self) -> bool:
-        """Whether any step recorded gradients."""
-        return any(kind in self._file[step] for step in self._steps for kind in ("diff", "param_diff"))
-
-    def steps(self) -> Iterator[tuple[str, dict[str, np.ndarray], dict[str, h5py.Dataset]]]:
-        """Per step its name, all inputs in force (those of earlier steps included), and the recorded blobs, unread."""
+    def steps(self) -> Iterator[Step]:
+        """The steps in order."""
         inputs: dict[str, np.ndarray] = {}
         for step in self._steps:
             inputs = inputs | {name: blob[()] for name, blob in self._blobs(step, "input").items()}
-            yield step, inputs, self._blobs(step, "data")
+            yield Step(step, inputs, *(self._blobs(step, kind) for kind in ("data", "top_diff", "diff", "param_diff")))
 
     def _blobs(self, step: str, kind: str) -> dict[str, h5py.Dataset]:
         found: dict[str, h5py.Dataset] = {}
@@ -200,11 +219,11 @@ class Dump:
 
 
 def compare_case(path: str | Path, numerics: str = "exact", max_ulp: int | None = None) -> CaseComparison:
-    """Run the case in folder `path` on `lrcn.Net` and compare every recorded `data` blob of every step.
+    """Run the case in folder `path` on `lrcn.Net` and compare every recorded blob and gradient of every step.
 
     `numerics` is "exact" or "fast". With `max_ulp` every blob must be within so many ULP; without it the limits are
     this module's: `EXACT_ULP` in exact; in fast the same argmax and `PROBABILITY_TOLERANCE` for the tops of Softmax
-    layers, and `PRODUCT_ORDER_TOLERANCE` for all others. Gradients that the dump holds are not compared.
+    layers, and `PRODUCT_ORDER_TOLERANCE` for all others, gradients included.
 
     Raises:
         Error: if a file of the case is missing or unreadable, an input or blob is not the network's, or shapes differ.
@@ -216,21 +235,89 @@ def compare_case(path: str | Path, numerics: str = "exact", max_ulp: int | None 
     with Dump(path / "dump.h5") as dump:
         net = Net(path / "net.prototxt", path / "weights.caffemodel", numerics=numerics, phase=dump.phase)
         blobs: dict[str, BlobComparison] = {}
-        for step, inputs, recorded in dump.steps():
-            _check_inputs(net, inputs, f"{dump.path}: {step}")
-            outputs = net(**inputs, blobs=list(recorded))
-            for name, blob in recorded.items():
-                found = outputs[name].detach().numpy()
-                if found.shape != blob.shape:
-                    raise Error(f"{dump.path}: {step}: blob {name} is {blob.shape} in the dump, {found.shape} in lrcn")
-                blobs.setdefault(name, BlobComparison(name)).add(found, blob[()], _class_axis(net, name))
+        for step in dump.steps():
+            place = f"{dump.path}: {step.name}"
+            _check_inputs(net, step.inputs, place)
+            computed = _forward_and_backward(net, step, place) if step.has_backward else _forward(net, step)
+            for name, (found, recorded) in computed.items():
+                if found.shape != recorded.shape:
+                    raise Error(f"{place}: blob {name} is {recorded.shape} in the dump, {found.shape} in lrcn")
+                blobs.setdefault(name, BlobComparison(name)).add(found, recorded[()], _class_axis(net, name))
         if not blobs:
             raise Error(f"{dump.path}: expected step_NNN/data/BLOB, found no recorded blob in any step")
         for blob in blobs.values():
             blob.judge(numerics, max_ulp)
-        return CaseComparison(
-            path, dump.engine, dump.phase, numerics, len(dump), list(blobs.values()), dump.has_gradients
-        )
+        return CaseComparison(path, dump.engine, dump.phase, numerics, len(dump), list(blobs.values()))
+
+
+# By the name in the report, what was computed and what was recorded.
+Computed = dict[str, tuple[np.ndarray, h5py.Dataset]]
+
+
+@torch.no_grad()
+def _forward(net: Net, step: Step) -> Computed:
+    outputs = net(**step.inputs, blobs=list(step.data))
+    return {name: (outputs[name].numpy(), recorded) for name, recorded in step.data.items()}
+
+
+def _forward_and_backward(net: Net, step: Step, place: str) -> Computed:
+    """As Caffe does: from the losses, and with `force_backward` from the given gradients of blobs as well.
+
+    Without `force_backward`, inputs have no gradients, and a layer that no loss depends on computes none.
+    """
+    inputs: dict[str, Tensor] = {name: torch.from_numpy(value) for name, value in step.inputs.items()}
+    forced = net.definition.force_backward
+    for name in step.diff:
+        if name in inputs and forced:
+            inputs[name].requires_grad_()
+    net.zero_grad()
+    with _first_values(net, step.diff) as values:
+        outputs = net(**inputs, blobs=[*step.data, *step.top_diff, *net.loss_weights])
+    starts = [(outputs[name], torch.from_numpy(blob[()])) for name, blob in step.top_diff.items() if forced]
+    if net.loss_weights:
+        starts.append((net.loss(outputs), torch.tensor(1.0)))
+    starts = [(blob, gradient) for blob, gradient in starts if blob.requires_grad]
+    if starts:
+        torch.autograd.backward(*zip(*starts, strict=True))
+
+    computed = {name: (outputs[name].detach().numpy(), recorded) for name, recorded in step.data.items()}
+    for name, recorded in step.diff.items():
+        if name not in inputs and name not in values:
+            raise Error(f"{place}: diff/{name}: no layer of the network writes this blob")
+        computed[f"diff/{name}"] = _gradient(inputs[name] if name in inputs else values[name]), recorded
+    parameters = {f"{layer}/{i}": p for layer, blobs in net.params.items() for i, p in enumerate(blobs)}
+    for name, recorded in step.param_diff.items():
+        if name not in parameters:
+            raise Error(f"{place}: param_diff/{name} is none of the network's: {', '.join(parameters)}")
+        computed[f"param_diff/{name}"] = _gradient(parameters[name]), recorded
+    return computed
+
+
+def _gradient(tensor: Tensor) -> np.ndarray:
+    """Zeros where the backward pass did not come by, as in Caffe."""
+    gradient = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+    return gradient.detach().contiguous().numpy()
+
+
+@contextmanager
+def _first_values(net: Net, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """Catch, while the network runs, the named blobs as their first layer writes them, with gradients to be kept."""
+    values: dict[str, Tensor] = {}
+
+    def keep(layer: torch.nn.Module, _: tuple, tops: Tensor | tuple[Tensor, ...]) -> None:
+        tops = tops if isinstance(tops, tuple) else (tops,)
+        for name, value in zip(layer.definition.top, tops, strict=True):
+            if name in names and name not in values:
+                values[name] = value
+                if value.requires_grad:
+                    value.retain_grad()
+
+    handles = [layer.register_forward_hook(keep) for layer in net.layers]
+    try:
+        yield values
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _class_axis(net: Net, name: str) -> int | None:

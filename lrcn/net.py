@@ -24,6 +24,9 @@ class Net(nn.Module):
         net = lrcn.Net("deploy.prototxt", weights="x.caffemodel")
         probs = net(data=frames, clip_markers=cont)["probs"]
 
+        net = lrcn.Net("train.prototxt", weights="x.caffemodel", phase="TRAIN")
+        net.loss(net(data=frames, clip_markers=cont, label=labels)).backward()  # gradients: parameter.grad
+
     Blobs, layers and parameters have their names and shapes from the definition. The first axis of an input, and the
     numbers of time steps and streams of a sequence, may change from call to call as far as the definition allows
     (a Reshape to fixed sizes does not).
@@ -31,8 +34,7 @@ class Net(nn.Module):
     Args:
         definition (str | os.PathLike | Message): the prototxt's path, or what `prototxt_import.read_net` returned.
         weights (str | os.PathLike | Weights | None): the weights file; None leaves the initial values of the fillers.
-        numerics (str): "exact" has the bits of Caffe on a CPU; "fast" uses PyTorch's kernels, on CPU or CUDA, and is
-            differentiable.
+        numerics (str): "exact" has the bits of Caffe on a CPU; "fast" uses PyTorch's kernels, on CPU or CUDA.
         phase (str): "TEST" or "TRAIN"; chooses layers, and dropout follows it.
         level (int): chooses layers by their rules.
         stages (Iterable[str]): likewise.
@@ -42,6 +44,7 @@ class Net(nn.Module):
         definition (Message): the definition after the rules chose its layers, in the current format.
         inputs (dict[str, tuple[int, ...]]): the blobs that a caller sets, with their declared shapes.
         outputs (list[str]): the blobs that no layer reads.
+        loss_weights (dict[str, float]): the blobs that make up the loss, and what each counts for.
         blob_shapes (dict[str, tuple[int, ...]]): every blob with its shape for the declared inputs.
         load_report (LoadReport): what came from the weights file and what did not.
 
@@ -73,6 +76,7 @@ class Net(nn.Module):
         self._layers: dict[str, Layer] = {}
         self.inputs: dict[str, tuple[int, ...]] = {}
         self.blob_shapes: dict[str, tuple[int, ...]] = {}
+        self.loss_weights: dict[str, float] = {}
         self.training = phase == "TRAIN"
         self._build()
         self.outputs = self._unread(list(self._layers))
@@ -107,6 +111,7 @@ class Net(nn.Module):
                     tops = _as_tuple(layer(*bottoms))
                 _check_tops(definition, tops)
             blobs.update(zip(definition.top, tops, strict=True))
+            self.loss_weights.update((top, w) for top, w in zip(definition.top, layer.loss_weights, strict=False) if w)
             self._layers[definition.name] = layer
             self.layers.append(layer)
         self.blob_shapes = {name: tuple(blob.shape) for name, blob in blobs.items()}
@@ -179,6 +184,19 @@ class Net(nn.Module):
             if name not in available and name in blobs:
                 raise Error(f"blob {name!r} is not computed; the network has {', '.join(self.blob_shapes)}")
         return {name: available[name] for name in wanted if name in available}
+
+    def loss(self, blobs: Mapping[str, Tensor]) -> Tensor:
+        """The sum of the losses times their weights, from what `forward` returned: a scalar, where `backward` starts.
+
+        Raises:
+            Error: the network has no loss, or `blobs` lacks one.
+        """
+        if not self.loss_weights:
+            raise Error("the network has no loss: no layer of a type ...Loss, and no loss_weight")
+        missing = [name for name in self.loss_weights if name not in blobs]
+        if missing:
+            raise Error(f"blob {missing[0]!r} is part of the loss and was not passed; ask forward for it by blobs=")
+        return sum((blobs[name] * weight).sum() for name, weight in self.loss_weights.items())
 
     @property
     def params(self) -> dict[str, list[nn.Parameter]]:

@@ -98,11 +98,11 @@ def write_weights(path: str | os.PathLike, net: Net, *, diffs: bool = False) -> 
 def completed_definition(net: Net) -> Message:
     """The NetParameter as Caffe keeps it after building the network: with splits, phases and weights of losses."""
     completed = Message("NetParameter", name=net.definition.name, layer=net.graph.copy().layer)
-    for layer in completed.layer:
+    for layer, built in zip(completed.layer, net.layers, strict=True):
         if not layer.has("phase"):
             layer.phase = "TRAIN" if net.training else "TEST"
-        if layer.type.endswith("Loss") and not layer.has("loss_weight"):
-            layer.loss_weight = [1.0]
+        if any(built.loss_weights):
+            layer.loss_weight = built.loss_weights
     return completed
 
 

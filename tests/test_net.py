@@ -44,9 +44,9 @@ def test_asking_for_a_blob_gives_its_value_after_the_in_place_layer():
     net = build(TWO_LAYERS)
     x = np.random.default_rng(0).standard_normal((2, 3), dtype=np.float32)
     out = net(x=x, blobs=["a"])
-    weight, bias = (p.numpy() for p in net.params["a"])
+    weight, bias = (p.detach().numpy() for p in net.params["a"])
     assert set(out) == {"a", "b"}
-    np.testing.assert_allclose(out["a"].numpy(), np.maximum(x @ weight.T + bias, 0), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(out["a"].detach().numpy(), np.maximum(x @ weight.T + bias, 0), rtol=1e-6, atol=1e-6)
 
 
 def test_parts_of_a_network_equal_the_whole_in_every_bit():

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <strings.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
 #include <mutex>
@@ -99,16 +100,25 @@ void gemm(Transpose transpose_a, Transpose transpose_b, int64_t m, int64_t n, in
                 blas_size(k), alpha, a, blas_size(leading_a), b, blas_size(leading_b), beta, y, blas_size(n));
 }
 
-void gemv(Transpose transpose_a, int64_t m, int64_t n, const float* a, const float* x, float* y) {
+void gemv(Transpose transpose_a, int64_t m, int64_t n, const float* a, const float* x, float beta, float* y) {
   loaded().gemv(ROW_MAJOR, static_cast<int>(transpose_a), blas_size(m), blas_size(n), 1.0f, a, blas_size(n), x,
-                COLUMN_STRIDE, 0.0f, y, COLUMN_STRIDE);
+                COLUMN_STRIDE, beta, y, COLUMN_STRIDE);
 }
 
 void axpy(int64_t n, float alpha, const float* x, float* y) { loaded().axpy(blas_size(n), alpha, x, 1, y, 1); }
 
 void scal(int64_t n, float alpha, float* x) { loaded().scal(blas_size(n), alpha, x, 1); }
 
-float dot(int64_t n, const float* x, const float* y) { return loaded().dot(blas_size(n), x, 1, y, 1); }
+void scaled(int64_t n, float alpha, const float* x, float* y) {
+  std::copy(x, x + n, y);
+  scal(n, alpha, y);
+}
+
+float dot(int64_t n, const float* x, const float* y) { return strided_dot(n, x, y, 1); }
+
+float strided_dot(int64_t n, const float* x, const float* y, int64_t stride) {
+  return loaded().dot(blas_size(n), x, blas_size(stride), y, blas_size(stride));
+}
 
 float asum(int64_t n, const float* x) { return loaded().asum(blas_size(n), x, 1); }
 

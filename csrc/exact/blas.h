@@ -23,8 +23,8 @@ std::string blas_core_type();
 void gemm(Transpose transpose_a, Transpose transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
           const float* b, float beta, float* y);
 
-// y = op(a) * x with a (m, n) row-major.
-void gemv(Transpose transpose_a, int64_t m, int64_t n, const float* a, const float* x, float* y);
+// y = op(a) * x + beta * y with a (m, n) row-major.
+void gemv(Transpose transpose_a, int64_t m, int64_t n, const float* a, const float* x, float beta, float* y);
 
 // y += alpha * x
 void axpy(int64_t n, float alpha, const float* x, float* y);
@@ -32,7 +32,13 @@ void axpy(int64_t n, float alpha, const float* x, float* y);
 // x *= alpha
 void scal(int64_t n, float alpha, float* x);
 
+// y = alpha * x, by way of scal: where alpha is 0, every y is +0.
+void scaled(int64_t n, float alpha, const float* x, float* y);
+
 float dot(int64_t n, const float* x, const float* y);
+
+// The values of x and y lie `stride` apart.
+float strided_dot(int64_t n, const float* x, const float* y, int64_t stride);
 
 // Sum of absolute values.
 float asum(int64_t n, const float* x);

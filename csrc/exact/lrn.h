@@ -14,4 +14,10 @@ void lrn_across_channels(int64_t channels, int64_t positions, int64_t size, floa
 void lrn_within_channel(int64_t planes, int64_t height, int64_t width, int64_t size, float alpha, float beta,
                         const float* x, float* y);
 
+// The gradient dx of x from y and dy, the output and its gradient.
+void lrn_across_channels_backward(int64_t channels, int64_t positions, int64_t size, float alpha, float beta, float k,
+                                  const float* x, const float* y, const float* dy, float* dx);
+void lrn_within_channel_backward(int64_t planes, int64_t height, int64_t width, int64_t size, float alpha, float beta,
+                                 const float* x, const float* dy, float* dx);
+
 }  // namespace lrcn::exact

@@ -16,6 +16,10 @@ struct Pooling {
   // y (output_height, output_width) from x (height, width); index, of y's size, receives where each maximum lies.
   void max_plane(const float* x, float* y, float* index) const;
   void average_plane(const float* x, float* y) const;
+
+  // The gradient dx of x from dy, that of y, and for the maximum from the index that the forward pass found.
+  void max_plane_backward(const float* index, const float* dy, float* dx) const;
+  void average_plane_backward(const float* dy, float* dx) const;
 };
 
 }  // namespace lrcn::exact

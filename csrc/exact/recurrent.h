@@ -20,9 +20,15 @@ struct LstmWeights {
   const float* hidden;   // W_hc (4H, H)
 };
 
-// x (T, N, I), cont (T, N), x_static (N, S) or null, h_0 and c_0 (N, H); writes h (T, N, H) and c_T (N, H).
+// x (T, N, I), cont (T, N), x_static (N, S) or null, h_0 and c_0 (N, H); writes h and c (T, N, H), and the gates
+// (T, N, 4H) after their sigmoid and tanh, f with cont in it.
 void lstm(const RecurrentShape& shape, const LstmWeights& weights, const float* x, const float* cont,
-          const float* x_static, const float* h_0, const float* c_0, float* h, float* c_T);
+          const float* x_static, const float* h_0, const float* c_0, float* h, float* c, float* gates);
+
+// The way back through time from dh (T, N, H), with what lstm read and wrote: writes da (T, N, 4H), the gradients of
+// the pre-activations, and adds to dw_h (4H, H). No gradient comes from behind the last step or goes before the first.
+void lstm_backward(const RecurrentShape& shape, const float* w_h, const float* cont, const float* h_0, const float* c_0,
+                   const float* h, const float* c, const float* gates, const float* dh, float* da, float* dw_h);
 
 struct RnnWeights {
   const float* x;            // W_xh (H, I)
@@ -33,8 +39,12 @@ struct RnnWeights {
   const float* output_bias;  // b_o (H)
 };
 
-// As lstm; writes the outputs o (T, N, H) and h_T (N, H).
+// As lstm; writes the outputs o and the hidden states h, (T, N, H) each.
 void rnn(const RecurrentShape& shape, const RnnWeights& weights, const float* x, const float* cont,
-         const float* x_static, const float* h_0, float* o, float* h_T);
+         const float* x_static, const float* h_0, float* o, float* h);
+
+// As lstm_backward, from do_ (T, N, H): writes da (T, N, H), adds to dw_h (H, H), dw_o (H, H) and db_o (H).
+void rnn_backward(const RecurrentShape& shape, const float* w_h, const float* w_o, const float* cont, const float* h_0,
+                  const float* o, const float* h, const float* do_, float* da, float* dw_h, float* dw_o, float* db_o);
 
 }  // namespace lrcn::exact

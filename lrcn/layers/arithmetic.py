@@ -29,15 +29,9 @@ class Eltwise(Layer):
             raise Error(f"bottoms of one shape were expected, {[tuple(b.shape) for b in bottoms]} were found")
         if self.operation == "SUM":
             return self.ops.weighted_sum(bottoms, self.coefficients)
-        y = bottoms[0]
-        for i, bottom in enumerate(bottoms[1:]):
-            if self.operation == "PROD":
-                y = y * bottom
-            elif i == 0:
-                y = torch.where(y > bottom, y, bottom)
-            else:
-                y = torch.where(bottom > y, bottom, y)
-        return y
+        if self.operation == "PROD":
+            return self.ops.product(bottoms, self.definition.eltwise_param.stable_prod_grad)
+        return self.ops.maximum(bottoms)
 
 
 @register("Scale")
@@ -68,9 +62,8 @@ class Scale(Layer):
             raise Error(
                 f"a scale of shape {tuple(factor.shape)} does not lie along {tuple(x.shape)} from axis {axis} on"
             )
-        along = (*factor.shape, *[1] * (x.dim() - axis - factor.dim()))
-        y = x * factor.reshape(along)
-        return y + self.blobs[-1].reshape(along) if self.has_bias else y
+        parts = x.reshape(x.shape[:axis].numel(), factor.numel(), -1)
+        return self.ops.scale(parts, factor, self.blobs[-1] if self.has_bias else None).view(x.shape)
 
 
 @register("Reduction")

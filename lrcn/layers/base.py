@@ -36,14 +36,18 @@ class Layer(nn.Module):
         bottoms (Sequence[Tensor]): tensors on the meta device; only their shapes count.
 
     Attributes:
+        loss_weights (list[float]): for each top what it counts for in the network's loss; 0 for what is no loss.
         blobs (nn.ParameterList): the parameters in Caffe's order; on the meta device until the network fills them.
         fillers (list[Message]): for each blob, the FillerParameter of its initial values.
     """
+
+    is_loss = False  # whether the first top is a loss unless the definition says otherwise
 
     def __init__(self, definition: Message, ops: ModuleType, bottoms: Sequence[Tensor]):
         super().__init__()
         self.definition = definition
         self.ops = ops
+        self.loss_weights = list(definition.loss_weight) or [float(self.is_loss)]
         self.blobs = nn.ParameterList()
         self.fillers: list[Message] = []
         self.setup(*bottoms)
@@ -70,9 +74,12 @@ class Layer(nn.Module):
         # Filters of one channel are the same in both layouts, but torch 2.13 miscomputes some in that of images.
         layout = self.ops.IMAGE_LAYOUT if len(shape) == 4 and shape[1] > 1 else torch.contiguous_format
         values = torch.empty(shape, device="meta", memory_format=layout)
-        blob = nn.Parameter(values, requires_grad=self.ops.SUPPORTS_GRADIENTS)
-        self.blobs.append(blob)
+        self.blobs.append(nn.Parameter(values, requires_grad=self._learns(len(self.blobs))))
         self.fillers.append(filler)
+
+    def _learns(self, index: int) -> bool:
+        """Whether blob `index` has a gradient: all do but those with lr_mult 0."""
+        return index >= len(self.definition.param) or self.definition.param[index].lr_mult != 0
 
     def blob(self, index: int) -> Tensor | None:
         """Blob `index`, or None where the layer was declared without it (no bias, no static input)."""

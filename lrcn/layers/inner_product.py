@@ -1,6 +1,5 @@
 """Fully connected layers: InnerProduct, and Embed, its form for one-hot inputs."""
 
-import torch
 from torch import Tensor
 
 from ..errors import Error
@@ -48,10 +47,8 @@ class Embed(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Indices of any shape, as floats, to that shape with O appended."""
-        index = x.long()
         # On CUDA the kernel itself checks: looking at the values here would wait for the device.
-        if x.device.type == "cpu" and index.numel() and not 0 <= index.min() <= index.max() < self.input_dim:
-            found = f"{int(index.min())} to {int(index.max())}"
+        if x.device.type == "cpu" and x.numel() and not 0 <= x.long().min() <= x.long().max() < self.input_dim:
+            found = f"{int(x.min())} to {int(x.max())}"
             raise Error(f"indices from 0 to {self.input_dim - 1} were expected, {found} were found")
-        y = torch.nn.functional.embedding(index, self.blobs[0])
-        return y if self.blob(1) is None else y + self.blob(1)
+        return self.ops.embed(x, self.blobs[0], self.blob(1))

@@ -31,6 +31,8 @@ class Softmax(Layer):
 class SoftmaxWithLoss(Layer):
     """Mean negative log likelihood of the labels; a second top holds the probabilities."""
 
+    is_loss = True
+
     def forward(self, x: Tensor, label: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """x with the classes along `axis`, one label for each of its other positions; a scalar."""
         axis = canonical_axis(self.definition.softmax_param.axis, x)
@@ -54,12 +56,13 @@ class SoftmaxWithLoss(Layer):
 class EuclideanLoss(Layer):
     """Half the mean over items of the squared distance."""
 
+    is_loss = True
+
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
         """Two tensors of as many values per item; a scalar."""
         if x.shape[0] != target.shape[0] or x.shape[1:].numel() != target.shape[1:].numel():
             raise Error(f"shapes {tuple(x.shape)} and {tuple(target.shape)} differ in their values per item")
-        difference = (x.flatten() - target.flatten()).unsqueeze(0)
-        return self.ops.sum_rows(difference, absolute=False, squared=True)[0] / x.shape[0] / 2
+        return self.ops.euclidean_loss(x, target.reshape(x.shape))
 
 
 @register("Accuracy")

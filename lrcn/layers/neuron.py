@@ -1,9 +1,7 @@
 """Layers that treat every value by itself."""
 
 from torch import Tensor
-from torch.nn import functional
 
-from ..errors import Error
 from .base import Layer, register
 
 
@@ -52,6 +50,4 @@ class Dropout(Layer):
         """Any shape to the same."""
         if not self.training:
             return x
-        if not self.ops.SUPPORTS_GRADIENTS:
-            raise Error("dropout in phase TRAIN is random and has no exact form; use numerics='fast' or phase='TEST'")
-        return functional.dropout(x, self.definition.dropout_param.dropout_ratio, training=True)
+        return self.ops.dropout(x, self.definition.dropout_param.dropout_ratio)

@@ -34,7 +34,7 @@ class _Recurrent(Layer):
     """What LSTM and RNN share: bottoms x, cont, perhaps x_static, and the state.
 
     The state of one pass is where the next begins, as far as its cont lets it; `expose_hidden` makes the state bottoms
-    and tops of shape (1, N, H) instead.
+    and tops of shape (1, N, H) instead. Gradients go through x, x_static and the blobs, never through cont or a state.
     """
 
     gates: int
@@ -82,15 +82,15 @@ class _Recurrent(Layer):
         x_static = others[0] if self.has_static else None
         shape = (x.shape[1], self.hidden)
         if self.expose_hidden:
-            initial = [state.reshape(shape) for state in others[self.has_static :]]
+            initial = [state.detach().reshape(shape) for state in others[self.has_static :]]
         else:
             initial = [
                 torch.zeros_like(x[0, 0]).new_zeros(shape) if x.is_meta else state.read(x, *shape)
                 for state in self.memory
             ]
-        h, *final = self.sequence(x.flatten(2) if x.dim() > 2 else x.unsqueeze(2), cont, x_static, *initial)
+        h, *final = self.sequence(x.flatten(2) if x.dim() > 2 else x.unsqueeze(2), cont.detach(), x_static, *initial)
         if self.expose_hidden:
-            return (h, *(state.unsqueeze(0) for state in final))
+            return (h, *(state.detach().unsqueeze(0) for state in final))
         if not x.is_meta:
             for memory, state in zip(self.memory, final, strict=True):
                 memory.write(state)

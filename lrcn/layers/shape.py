@@ -72,7 +72,7 @@ class Slice(Layer):
         bounds = [0, *points, size]
         if len(points) != parts - 1 or any(a >= b for a, b in pairwise(bounds)):
             raise Error(f"slice points {points} do not cut axis {axis} of shape {tuple(x.shape)} into {parts} tops")
-        return x.tensor_split(points, axis)
+        return x.split([b - a for a, b in pairwise(bounds)], axis)
 
 
 @register("Split")
@@ -81,7 +81,7 @@ class Split(Layer):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """As many tops as the definition has."""
-        return (x,) * len(self.definition.top)
+        return self.ops.split(x, len(self.definition.top))
 
 
 @register("Silence")

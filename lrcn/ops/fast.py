@@ -5,6 +5,7 @@ the weights; probabilities and losses come out in float32 or better.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,6 @@ from torch import Tensor
 from ..errors import Error
 from . import recurrent
 
-SUPPORTS_GRADIENTS = True
 IMAGE_LAYOUT = torch.channels_last
 
 Pair = Sequence[int]
@@ -43,6 +43,12 @@ def convolution(
 def inner_product(x: Tensor, weight: Tensor, bias: Tensor | None, transposed_weight: bool) -> Tensor:
     """See `exact.inner_product`."""
     return F.linear(_like(x, weight), weight.t() if transposed_weight else weight, bias)
+
+
+def embed(index: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """See `exact.embed`."""
+    y = F.embedding(index.long(), weight)
+    return y if bias is None else y + bias
 
 
 def _windows(
@@ -120,9 +126,38 @@ def power(x: Tensor, power: float, scale: float, shift: float) -> Tensor:
     return (shift + scale * x).pow(power)
 
 
+def dropout(x: Tensor, ratio: float) -> Tensor:
+    """As `exact.dropout`, with PyTorch's generator."""
+    return F.dropout(x, ratio, training=True)
+
+
+def split(x: Tensor, count: int) -> tuple[Tensor, ...]:
+    """See `exact.split`."""
+    return (x,) * count
+
+
 def weighted_sum(terms: Sequence[Tensor], coefficients: Sequence[float]) -> Tensor:
     """See `exact.weighted_sum`."""
     return sum(c * term for c, term in zip(coefficients, terms, strict=True))
+
+
+def product(terms: Sequence[Tensor], stable_gradient: bool) -> Tensor:
+    """See `exact.product`; the gradient is the stable one."""
+    return reduce(torch.mul, terms)
+
+
+def maximum(terms: Sequence[Tensor]) -> Tensor:
+    """See `exact.maximum`; of equals the same one wins, and has the gradient."""
+    y = torch.where(terms[0] > terms[1], terms[0], terms[1])
+    for term in terms[2:]:
+        y = torch.where(term > y, term, y)
+    return y
+
+
+def scale(x: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
+    """See `exact.scale`."""
+    y = x * scale.reshape(-1, 1)
+    return y if bias is None else y + bias.reshape(-1, 1)
 
 
 def sum_rows(x: Tensor, absolute: bool, squared: bool) -> Tensor:
@@ -149,7 +184,12 @@ def softmax_loss(x: Tensor, label: Tensor, axis: int, ignore_label: int | None) 
     wanted = label.reshape(log_prob.select(axis, 0).shape).long()
     counted = torch.ones_like(wanted, dtype=torch.bool) if ignore_label is None else wanted != ignore_label
     chosen = log_prob.gather(axis, torch.where(counted, wanted, 0).unsqueeze(axis)).squeeze(axis)
-    return -torch.where(counted, chosen, 0).sum(), counted.sum().to(log_prob.dtype), log_prob.exp()
+    return -torch.where(counted, chosen, 0).sum(), counted.sum().to(log_prob.dtype), log_prob.detach().exp()
+
+
+def euclidean_loss(x: Tensor, target: Tensor) -> Tensor:
+    """See `exact.euclidean_loss`."""
+    return (x - target).square().sum() / len(x) / 2
 
 
 def lstm(

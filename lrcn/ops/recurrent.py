@@ -7,6 +7,7 @@ enters step t: 0 starts a new sequence, 1 goes on, and what lies between scales,
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 
 
 def _input_terms(x: Tensor, w_x: Tensor, b: Tensor, x_static: Tensor | None, w_static: Tensor | None) -> Tensor:
@@ -19,6 +20,24 @@ def _input_terms(x: Tensor, w_x: Tensor, b: Tensor, x_static: Tensor | None, w_s
 
 def _at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
+
+
+class _ForgetGate(Function):
+    """cont * sigmoid(a), and 0 where cont is 0 whatever a is; a NaN in the c that it meets stays, as it does in Caffe.
+
+    Caffe takes f (1 - f) for its slope even where cont scales it, which is the slope only for a cont of 0 or 1.
+    """
+
+    @staticmethod
+    def forward(ctx, a, cont):
+        f = torch.where(cont == 0, 0.0, cont * torch.sigmoid(a))
+        ctx.save_for_backward(f)
+        return f
+
+    @staticmethod
+    def backward(ctx, df):
+        (f,) = ctx.saved_tensors
+        return df * f * (1 - f), None
 
 
 def lstm(
@@ -56,9 +75,7 @@ def lstm(
     h, c, outputs = h_0.to(w_h.dtype), _at_least_float32(c_0), []
     for terms_t, cont_t in zip(terms, cont.unsqueeze(-1), strict=True):
         a_i, a_f, a_o, a_g = (terms_t + F.linear((cont_t * h).to(w_h.dtype), w_h)).chunk(4, dim=-1)
-        # Where cont is 0 the gate is 0 whatever its pre-activation; a NaN in c itself stays, as it does in Caffe.
-        f = torch.where(cont_t == 0, 0.0, cont_t * torch.sigmoid(a_f))
-        c = f * c + torch.sigmoid(a_i) * torch.tanh(a_g)
+        c = _ForgetGate.apply(a_f, cont_t) * c + torch.sigmoid(a_i) * torch.tanh(a_g)
         h = (torch.sigmoid(a_o) * torch.tanh(c)).to(x.dtype)
         outputs.append(h)
     return torch.stack(outputs), h, c

@@ -52,7 +52,7 @@ def test_single_frame_rows_are_those_of_the_plain_loop(material, name):
         if name == "flow_single":
             negated = np.concatenate([ten_crops(frame, model.stream, CROP, negated_from=0) for frame in batch])
             crops[5:] = negated[5:]
-        probabilities = model.net(data=crops)["probs"].numpy()
+        probabilities = model.net(data=crops)["probs"].detach().numpy()
         expected.append(np.mean(probabilities.reshape(10, len(batch), CLASSES), 0).astype(np.float64))
     assert np.array_equal(model.predict(frames, "oversample"), np.concatenate(expected))
 
@@ -63,13 +63,15 @@ def test_center_rows_are_those_of_the_plain_loop(material, name):
     model = material.load(name)
     frames = footage(45)
     centers = np.stack([center_crop(frame, model.stream, CROP) for frame in frames])
-    features = np.concatenate([model.net(data=c, end="relu6")["fc6"].numpy() for c in np.split(centers, [16, 32])])
+    features = np.concatenate(
+        [model.net(data=c, end="relu6")["fc6"].detach().numpy() for c in np.split(centers, [16, 32])]
+    )
     data = np.zeros((16, 500, 40), np.float32)
     for clip, start in enumerate([0, 8, 16, 24, 29, 29]):
         data[:, clip] = features[start : start + 16]
     markers = np.ones((16, 500), np.float32)
     markers[0] = 0
-    out = model.net(start="lstm1", **{"fc6-reshape": data, "reshape-cm": markers})["probs"].numpy()
+    out = model.net(start="lstm1", **{"fc6-reshape": data, "reshape-cm": markers})["probs"].detach().numpy()
     expected = np.concatenate([out[:, clip] for clip in range(6)]).astype(np.float64)
     assert np.array_equal(model.predict(frames, "center"), expected)
 
@@ -78,7 +80,7 @@ def test_center_rows_of_the_single_frame_model(material):
     model = material.load("rgb_single")
     frames = footage(20)
     centers = np.stack([center_crop(frame, model.stream, CROP) for frame in frames])
-    expected = np.concatenate([model.net(data=part)["probs"].numpy() for part in (centers[:16], centers[16:])])
+    expected = np.concatenate([model.net(data=part)["probs"].detach().numpy() for part in (centers[:16], centers[16:])])
     assert np.array_equal(model.predict(frames, "center"), expected)
 
 
