@@ -100,6 +100,7 @@ class Net(nn.Module):
                     f"layer {definition.name!r}: type {definition.type!r} is not known; "
                     f"known are {', '.join(sorted(LAYERS))}"
                 )
+            definition.phase = "TRAIN" if self.training else "TEST"
             with _naming(definition):
                 bottoms = [blobs[name] for name in definition.bottom]
                 layer = LAYERS[definition.type](definition, self.ops, bottoms).train(self.training)

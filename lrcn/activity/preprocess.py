@@ -76,9 +76,9 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     above, below, down = _neighbours(image.shape[0], size[0])
     left, right, along = _neighbours(image.shape[1], size[1])
     down, along = down[:, None, None], along[:, None]
-    upper = (1 - along) * stretched[above][:, left] + along * stretched[above][:, right]
-    lower = (1 - along) * stretched[below][:, left] + along * stretched[below][:, right]
-    return (((1 - down) * upper + down * lower) * (high - low) + low).astype(np.float32)
+    rows = (1 - along) * stretched.take(left, axis=1) + along * stretched.take(right, axis=1)
+    resized = (1 - down) * rows.take(above, axis=0) + down * rows.take(below, axis=0)
+    return (resized * (high - low) + low).astype(np.float32)
 
 
 def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,6 +1,18 @@
 """The layer types of Caffe, one class for each, found by their names in `LAYERS`."""
 
-from . import arithmetic, convolution, inner_product, input, loss, neuron, normalization, pooling, recurrent, shape
+from . import (
+    arithmetic,
+    convolution,
+    data,
+    inner_product,
+    input,
+    loss,
+    neuron,
+    normalization,
+    pooling,
+    recurrent,
+    shape,
+)
 from .base import LAYERS, Layer
 from .input import Source
 
@@ -10,6 +22,7 @@ __all__ = [
     "Source",
     "arithmetic",
     "convolution",
+    "data",
     "inner_product",
     "input",
     "loss",
