@@ -274,9 +274,11 @@ class Solver:
             path: the solver's state, a `.solverstate` or `.solverstate.h5`.
 
         Raises:
-            Error: the snapshot is of another network or solver, or its weights are missing.
+            Error: the snapshot is of another network or solver, its weights are missing, or this solver has trained.
             FormatError: a file is damaged.
         """
+        if self.iteration:
+            raise Error(f"{path}: a snapshot goes into a new solver, this one has trained {self.iteration} iterations")
         state = files.read_state(path)
         self._check_history(path, state)
         weights = files.learned_weights(path, state)
