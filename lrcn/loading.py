@@ -55,7 +55,9 @@ def load(
     """
     report = LoadReport(f"{source} ({weights.origin})")
     report.unused = [layer.name for layer in weights.layers if layer.blobs and layer.name not in blobs]
-    report.missing = [name for name in blobs if name not in weights]
+    found = {blob for name, parameters in blobs.items() if name in weights for blob in parameters}
+    # A layer all of whose blobs are another layer's may be left out, as in Caffe's HDF5.
+    report.missing = [name for name, parameters in blobs.items() if name not in weights and not found >= {*parameters}]
     if report.missing and not allow_missing:
         raise Error(
             f"{source} has no weights for {_quoted(report.missing)}; "

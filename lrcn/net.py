@@ -13,6 +13,7 @@ from prototxt_import import Message, Weights, read_net, select_layers
 from . import ops
 from .convert import load_weights
 from .errors import Error
+from .fillers import fill
 from .graph import insert_splits
 from .layers import LAYERS, Layer, Source
 from .loading import LoadReport, load
@@ -34,7 +35,7 @@ class Net(nn.Module):
     Args:
         definition (str | os.PathLike | Message): the prototxt's path, or what `prototxt_import.read_net` returned.
         weights (str | os.PathLike | Weights | None): the weights file, `.caffemodel`, HDF5, safetensors or `.pt`, or
-            what `prototxt_import.read_weights` returned; None leaves initial values (zeros mostly).
+            what `prototxt_import.read_weights` returned; None leaves the initial values of the fillers.
         numerics (str): "exact" has the bits of Caffe on a CPU; "fast" uses PyTorch's kernels, on CPU or CUDA.
         phase (str): "TEST" or "TRAIN"; chooses layers, and dropout follows it.
         level (int): chooses layers by their rules.
@@ -86,6 +87,7 @@ class Net(nn.Module):
             source = "weights" if isinstance(weights, Weights) else os.fspath(weights)
             found = weights if isinstance(weights, Weights) else load_weights(weights)
             self.load_report = load(self.params, found, source, allow_missing)
+        self._fill_missing()
 
     def _build(self) -> None:
         """Make the layers in order, following the shapes on the meta device, then give the blobs their memory."""
@@ -121,11 +123,21 @@ class Net(nn.Module):
     def _give_blobs_memory(self) -> None:
         given: dict[nn.Parameter, nn.Parameter] = {}
         for layer in self.layers:
-            for index, (blob, value) in enumerate(zip(layer.blobs, layer.initial_values, strict=True)):
+            for index, blob in enumerate(layer.blobs):
                 if blob not in given:
-                    values = torch.full_like(blob, value, device="cpu", requires_grad=False)
+                    values = torch.zeros_like(blob, device="cpu", requires_grad=False)
                     given[blob] = nn.Parameter(values, requires_grad=blob.requires_grad)
                 layer.blobs[index] = given[blob]
+
+    def _fill_missing(self) -> None:
+        """Give the blobs that no weights file filled their initial values, shared ones as their first layer says."""
+        filled = {blob for name in self.load_report.loaded for blob in self._layers[name].blobs}
+        for layer in self.layers:
+            for blob, filler in zip(layer.blobs, layer.fillers, strict=True):
+                if blob not in filled:
+                    with _naming(layer.definition):
+                        fill(blob, filler)
+                    filled.add(blob)
 
     def forward(
         self, *, blobs: Iterable[str] = (), start: str | None = None, end: str | None = None, **inputs: Any

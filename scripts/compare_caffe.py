@@ -2,8 +2,9 @@
 
 Where gradients were recorded they are computed and compared as well: diff/BLOB and param_diff/LAYER/INDEX.
 
-A case is a folder with net.prototxt, weights.caffemodel and dump.h5 (see dump_caffe.py). The exit status is 0 only
-when every blob of every case is within its limit.
+A case is a folder with net.prototxt, weights.caffemodel and dump.h5 (see dump_caffe.py), or one with a recorded
+training run (see lrcn/compare_training.py), which is trained again. The exit status is 0 only when every blob of every
+case is within its limit.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from dataclasses import asdict
 
 from lrcn import cli
 from lrcn.compare import EXACT_ULP, PROBABILITY_TOLERANCE, PRODUCT_ORDER_TOLERANCE, CaseComparison, compare_case
+from lrcn.compare_training import compare_training, is_training_case
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,7 +22,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     cases = []
     for path in arguments.case:
-        case = compare_case(path, arguments.numerics, arguments.max_ulp)
+        compare = compare_training if is_training_case(path) else compare_case
+        case = compare(path, arguments.numerics, arguments.max_ulp)
         cases.append(case)
         if not arguments.json:
             _print(case)
@@ -40,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         f"probabilities\nwithin {PROBABILITY_TOLERANCE:g}, and any other blob within {PRODUCT_ORDER_TOLERANCE:g} of "
         "its largest magnitude.",
     )
-    parser.add_argument("case", nargs="+", help="folder with net.prototxt, weights.caffemodel and dump.h5")
+    parser.add_argument("case", nargs="+", help="folder with dump.h5 or run.h5")
     parser.add_argument("--numerics", choices=("exact", "fast"), default="exact", help="default: %(default)s")
     parser.add_argument("--max-ulp", type=int, metavar="N", help="every blob within N ULP, in place of the usual limit")
     parser.add_argument("--json", action="store_true", help="print a JSON list of the cases instead of tables")

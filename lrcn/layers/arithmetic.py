@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from prototxt_import import Message
+
 from ..errors import Error
 from .base import Layer, canonical_axis, register
 
@@ -44,12 +46,13 @@ class Scale(Layer):
             if not axis <= end <= x.dim():
                 raise Error(f"axis {axis} and num_axes {definition.num_axes} reach beyond shape {tuple(x.shape)}")
             shape = tuple(x.shape[axis:end])
-            self.add_blob(*shape, initial_value=1.0)
+            unchanged = Message("FillerParameter", value=1.0)
+            self.add_blob(*shape, filler=definition.filler if definition.has("filler") else unchanged)
         else:
             shape = tuple(scale.shape)
         self.has_bias = definition.bias_term
         if self.has_bias:
-            self.add_blob(*shape)
+            self.add_blob(*shape, filler=definition.bias_filler)
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         """x of any shape; scale of the shape of consecutive axes of x."""

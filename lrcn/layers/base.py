@@ -38,7 +38,7 @@ class Layer(nn.Module):
     Attributes:
         loss_weights (list[float]): for each top what it counts for in the network's loss; 0 for what is no loss.
         blobs (nn.ParameterList): the parameters in Caffe's order; on the meta device until the network fills them.
-        initial_values (list[float]): what each blob holds until weights are loaded.
+        fillers (list[Message]): for each blob, the FillerParameter of its initial values.
     """
 
     is_loss = False  # whether the first top is a loss unless the definition says otherwise
@@ -49,7 +49,7 @@ class Layer(nn.Module):
         self.ops = ops
         self.loss_weights = list(definition.loss_weight) or [float(self.is_loss)]
         self.blobs = nn.ParameterList()
-        self.initial_values: list[float] = []
+        self.fillers: list[Message] = []
         self.setup(*bottoms)
 
     def setup(self, *bottoms: Tensor) -> None:
@@ -62,11 +62,18 @@ class Layer(nn.Module):
     def reset_state(self) -> None:
         """Forget what a forward pass left for the next one; only recurrent layers have such a thing."""
 
-    def add_blob(self, *shape: int, initial_value: float = 0.0) -> None:
-        """Declare the next parameter blob."""
+    def carried(self) -> list[Tensor]:
+        """What the layer carries from one pass to the next, for a snapshot of training: state, a place in the data."""
+        return []
+
+    def carry_on(self, carried: Sequence[Tensor]) -> None:
+        """Go on from what `carried` returned."""
+
+    def add_blob(self, *shape: int, filler: Message) -> None:
+        """Declare the next parameter blob and the FillerParameter of its initial values."""
         values = torch.empty(shape, device="meta")
         self.blobs.append(nn.Parameter(values, requires_grad=self._learns(len(self.blobs))))
-        self.initial_values.append(initial_value)
+        self.fillers.append(filler)
 
     def _learns(self, index: int) -> bool:
         """Whether blob `index` has a gradient: all do but those with lr_mult 0."""

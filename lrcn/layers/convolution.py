@@ -26,9 +26,9 @@ class Convolution(Layer):
             raise Error(f"kernel_size must be positive, {self.kernel} was found")
         if channels % self.group or outputs % self.group:
             raise Error(f"{channels} input and {outputs} output channels do not divide into {self.group} groups")
-        self.add_blob(outputs, channels // self.group, *self.kernel)
+        self.add_blob(outputs, channels // self.group, *self.kernel, filler=definition.weight_filler)
         if definition.bias_term:
-            self.add_blob(outputs)
+            self.add_blob(outputs, filler=definition.bias_filler)
 
     def forward(self, *bottoms: Tensor) -> tuple[Tensor, ...]:
         """Each bottom (N, C, H, W) gives a top (N, O, H', W')."""

@@ -38,11 +38,12 @@ class DataLayer(Source):
     """A layer whose every forward pass is the next batch of its `reader`.
 
     Attributes:
-        reader (Reader): made in `setup`. A run that goes on where another stopped calls `reader.skip()` once for each
-            batch that the other one used.
+        reader (Reader): made in `setup`.
+        batches_used (int): how many batches forward passes took; a run that goes on where another stopped skips them.
     """
 
     reader: Reader
+    batches_used = 0
 
     def declared_shapes(self) -> list[tuple[int, ...]]:
         """The shapes of a batch; the last tops (labels, clip markers) may be left out."""
@@ -53,7 +54,19 @@ class DataLayer(Source):
 
     def forward(self) -> tuple[Tensor, ...]:
         """The next batch."""
+        self.batches_used += 1
         return tuple(torch.from_numpy(values) for values in self.reader.read())[: len(self.definition.top)]
+
+    def carried(self) -> list[Tensor]:
+        """How many batches were used."""
+        return [torch.tensor(self.batches_used)]
+
+    def carry_on(self, carried: Sequence[Tensor]) -> None:
+        """Skip the batches that were used."""
+        for used in carried:
+            self.batches_used = int(used)
+            for _ in range(self.batches_used):
+                self.reader.skip()
 
 
 @register("HDF5Data")

@@ -17,9 +17,9 @@ class InnerProduct(Layer):
         self.transposed_weight = definition.transpose
         self.inputs = x.shape[self.axis :].numel()
         shape = (self.outputs, self.inputs)
-        self.add_blob(*(reversed(shape) if self.transposed_weight else shape))
+        self.add_blob(*(reversed(shape) if self.transposed_weight else shape), filler=definition.weight_filler)
         if definition.bias_term:
-            self.add_blob(self.outputs)
+            self.add_blob(self.outputs, filler=definition.bias_filler)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., axes from `axis` on) to (..., O)."""
@@ -41,9 +41,9 @@ class Embed(Layer):
         definition = self.definition.embed_param
         self.input_dim = require_positive(definition, "input_dim")
         self.outputs = require_positive(definition, "num_output")
-        self.add_blob(self.input_dim, self.outputs)
+        self.add_blob(self.input_dim, self.outputs, filler=definition.weight_filler)
         if definition.bias_term:
-            self.add_blob(self.outputs)
+            self.add_blob(self.outputs, filler=definition.bias_filler)
 
     def forward(self, x: Tensor) -> Tensor:
         """Indices of any shape, as floats, to that shape with O appended."""

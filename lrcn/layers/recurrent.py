@@ -1,5 +1,7 @@
 """LSTM and RNN, whose state goes on from one forward pass to the next."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -50,15 +52,25 @@ class _Recurrent(Layer):
             raise Error(f"x must have axes (T, N, ...), shape {tuple(x.shape)} was found")
         self.memory = [_State() for _ in range(self.states)]
         outputs = self.gates * self.hidden
-        self.add_blob(outputs, x.shape[2:].numel())
-        self.add_blob(outputs)
+        weight, bias = definition.weight_filler, definition.bias_filler
+        self.add_blob(outputs, x.shape[2:].numel(), filler=weight)
+        self.add_blob(outputs, filler=bias)
         if self.has_static:
-            self.add_blob(outputs, others[0].shape[1:].numel())
-        self.add_blob(outputs, self.hidden)
+            self.add_blob(outputs, others[0].shape[1:].numel(), filler=weight)
+        self.add_blob(outputs, self.hidden, filler=weight)
 
     def reset_state(self) -> None:
         """Begin the next pass with zeros."""
         self.memory = [_State() for _ in range(self.states)]
+
+    def carried(self) -> list[Tensor]:
+        """The state, h then c, flat; nothing before the first pass."""
+        return [state.memory for state in self.memory if state.memory is not None]
+
+    def carry_on(self, carried: Sequence[Tensor]) -> None:
+        """Begin the next pass with a state that was carried."""
+        for state, memory in zip(self.memory, carried, strict=False):
+            state.memory = memory.clone()
 
     def forward(self, x: Tensor, cont: Tensor, *others: Tensor) -> Tensor | tuple[Tensor, ...]:
         """x (T, N, ...), cont (T, N), x_static (N, ...), states (1, N, H); h (T, N, H), states (1, N, H)."""
@@ -114,8 +126,9 @@ class RNN(_Recurrent):
 
     def setup(self, x: Tensor, cont: Tensor, *others: Tensor) -> None:
         super().setup(x, cont, *others)
-        self.add_blob(self.hidden, self.hidden)
-        self.add_blob(self.hidden)
+        definition = self.definition.recurrent_param
+        self.add_blob(self.hidden, self.hidden, filler=definition.weight_filler)
+        self.add_blob(self.hidden, filler=definition.bias_filler)
 
     def sequence(self, x: Tensor, cont: Tensor, x_static: Tensor | None, h_0: Tensor) -> tuple[Tensor, Tensor]:
         """O of all steps, h_T."""
