@@ -38,6 +38,7 @@ setup(
         "scipy-openblas32>=0.3.30",
         "matplotlib>=3.8",
         "jinja2>=3.1",
+        "lmdb>=1.4",
         "tqdm>=4.66",
     ],
     cmdclass={"build_ext": BuildExtension},
