@@ -53,7 +53,7 @@ def load(
     Raises:
         Error: a layer is missing, has another number of blobs or a blob of another shape, or a blob is not finite.
     """
-    report = LoadReport(f"{source} ({weights.format} format, dialect {weights.dialect})")
+    report = LoadReport(f"{source} ({weights.origin})")
     report.unused = [layer.name for layer in weights.layers if layer.blobs and layer.name not in blobs]
     report.missing = [name for name in blobs if name not in weights]
     if report.missing and not allow_missing:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prototxt_import import Message, Weights, read_net, read_weights, select_layers
+from prototxt_import import Message, Weights, read_net, select_layers
 
 from . import ops
+from .convert import load_weights
 from .errors import Error
 from .graph import insert_splits
 from .layers import LAYERS, Layer, Source
@@ -32,7 +33,8 @@ class Net(nn.Module):
 
     Args:
         definition (str | os.PathLike | Message): the prototxt's path, or what `prototxt_import.read_net` returned.
-        weights (str | os.PathLike | Weights | None): the weights file; None leaves initial values (zeros mostly).
+        weights (str | os.PathLike | Weights | None): the weights file, `.caffemodel`, HDF5, safetensors or `.pt`, or
+            what `prototxt_import.read_weights` returned; None leaves initial values (zeros mostly).
         numerics (str): "exact" has the bits of Caffe on a CPU; "fast" uses PyTorch's kernels, on CPU or CUDA.
         phase (str): "TEST" or "TRAIN"; chooses layers, and dropout follows it.
         level (int): chooses layers by their rules.
@@ -82,7 +84,7 @@ class Net(nn.Module):
         self.load_report = LoadReport()
         if weights is not None:
             source = "weights" if isinstance(weights, Weights) else os.fspath(weights)
-            found = weights if isinstance(weights, Weights) else read_weights(weights)
+            found = weights if isinstance(weights, Weights) else load_weights(weights)
             self.load_report = load(self.params, found, source, allow_missing)
 
     def _build(self) -> None:

@@ -27,7 +27,7 @@ from lrcn.activity import models, preprocess
 from lrcn.cli import run
 from prototxt_import import LayerWeights, Weights, read_weights, write_weights
 
-FRAMES = 64  # of the video of protocol oversample
+FRAMES = 48  # of the video of protocol oversample
 IMAGES = 160  # one clip of ten crops
 LARGE_FILE = 240 * 2**20
 
@@ -40,7 +40,6 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--repeats", type=int, default=5, help="runs of each thing; the median counts (default 5)")
     parser.add_argument("--frames", type=Path, help="folder with the frames of one video")
-    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--json", type=Path, help="file that receives the figures")
     options = parser.parse_args(argv)
     machine = describe_machine()
@@ -139,7 +138,7 @@ def against_one_thread(options: argparse.Namespace, net: lrcn.Net, images: int) 
 
     def batched() -> None:
         with torch.inference_mode():
-            parts = [net(data=part, end="pool5")["pool5"] for part in crops.split(options.batch)]
+            parts = [net(data=part, end="pool5")["pool5"] for part in crops.split(models.CROPS)]
             net(pool5=torch.cat(parts), start="fc6", end="relu6")
 
     return alternately(image_by_image, batched, options.repeats)

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import lrcn
+from lrcn.convert import save_weights
 from prototxt_import import FormatError, LayerWeights, parse_net, read_weights
 
 TWO_LAYERS = """
@@ -233,6 +234,15 @@ def test_loading_reports_what_went_where(tmp_path):
     report = lrcn.Net(parse_net(TWO_LAYERS.replace('"b" type', '"c" type')), path, allow_missing=True).load_report
     assert (report.loaded, report.unused, report.missing) == (["a"], ["b"], ["c"])
     assert "unused: b" in str(report) and "dialect bvlc" in str(report)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".safetensors", ".pt"])
+def test_weights_load_from_every_kind_of_file(tmp_path, suffix):
+    net = build(TWO_LAYERS)
+    path = tmp_path / f"w{suffix}"
+    save_weights(path, read_weights(weights_of(net, tmp_path / "w.caffemodel")))
+    same = lrcn.Net(parse_net(TWO_LAYERS), path)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), same.parameters(), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,6 @@ SINGLE_FRAME_BATCH = 16  # frames per batch of the single-frame model in protoco
 # batch is what is left of it; the recorded run of their code that this is tested against had 16, with less memory.
 CENTER_BATCH = 16
 CENTER_STREAMS = 500  # clips side by side in the LSTM in protocol center; zeros where there are fewer
-IMAGES_AT_ONCE = 80  # images in the layers before the first InnerProduct; bounds memory, changes no bit
 
 
 class Model:
@@ -93,13 +92,12 @@ class Model:
             )
         return layers[-1]
 
-    def _image_maps(self, images: np.ndarray) -> torch.Tensor:
-        """Images (N, 3, size, size) -> (N, ...), what enters the first InnerProduct layer."""
-        parts = [
-            self.net(**{self.image_blob: images[first : first + IMAGES_AT_ONCE]}, **self._image_part)
-            for first in range(0, len(images), IMAGES_AT_ONCE)
-        ]
-        return torch.cat([part[self._product.bottom[0]] for part in parts])
+    def _maps(self, crops: np.ndarray) -> torch.Tensor:
+        """The crops of one frame (10, 3, size, size) -> (10, ...), what enters the first InnerProduct layer.
+
+        One frame at a time, because what the layers hand on then stays in the processor's caches.
+        """
+        return self.net(**{self.image_blob: crops}, **self._image_part)[self._product.bottom[0]]
 
     def _from_product(self, maps: torch.Tensor, blob: str, end: str) -> torch.Tensor:
         """What enters the first InnerProduct layer -> `blob`, as it is after layer `end`."""
@@ -124,12 +122,11 @@ class SingleFrame(Model):
         for first, batch in zip(
             range(0, len(frames), SINGLE_FRAME_BATCH), _batches(frames, SINGLE_FRAME_BATCH), strict=True
         ):
-            crops = [
-                ten_crops(frame, self.stream, self.crop_size, self._negated_from(index))
+            maps = [
+                self._maps(ten_crops(frame, self.stream, self.crop_size, self._negated_from(index)))
                 for index, frame in enumerate(batch)
             ]
-            maps = self._image_maps(np.concatenate(crops))
-            probabilities = _numpy(self._from_product(maps, self.probability_blob, self._layers[-1].name))
+            probabilities = _numpy(self._from_product(torch.cat(maps), self.probability_blob, self._layers[-1].name))
             if "single_frame_rows_mix_frames" in self.quirks:
                 mean = probabilities.reshape(CROPS, len(batch), self.classes).mean(axis=0)
             else:
@@ -181,13 +178,8 @@ class LRCN(Model):
         maps: dict[int, torch.Tensor] = {}
         for clip, start in enumerate(starts):
             wanted = range(start, start + self.clip_length)
-            new = [index for index in wanted if index not in maps]
-            maps = {index: maps[index] for index in wanted if index in maps}
-            if new:
-                computed = self._image_maps(np.concatenate([self.crops(frames[index]) for index in new]))
-                maps.update(zip(new, computed.split(CROPS), strict=True))
-            batch = torch.cat([maps[index] for index in wanted])
-            features = self._from_product(batch, self._feature_blob, self._feature_end)
+            maps = {index: maps[index] if index in maps else self._maps(self.crops(frames[index])) for index in wanted}
+            features = self._from_product(torch.cat(list(maps.values())), self._feature_blob, self._feature_end)
             rows[clip] = self._sequences(features.reshape(self.clip_length, CROPS, -1)).mean(axis=1)
         return rows.reshape(-1, self.classes)
 

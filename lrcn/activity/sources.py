@@ -42,7 +42,7 @@ class Source:
         names = {
             entry.name if entry.is_dir() else entry.stem
             for entry in self.folder.iterdir()
-            if entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES
+            if (entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES) and not entry.name.startswith(".")
         }
         return [Video(name) for name in sorted(names)]
 

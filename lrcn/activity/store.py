@@ -6,13 +6,14 @@ removed. Several processes may add to one folder.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
+
+from prototxt_import import replacing
 
 from ..errors import Error
 from .lists import Video
@@ -43,6 +44,8 @@ class Store:
         Raises `Error` where another run was interrupted and this one does not resume it, and where the results to go on
         from were made with other settings.
         """
+        if self.path.is_dir():
+            raise Error(f"{self.path}: a folder; name the file to write")
         if self._folder.exists() and not self._resume:
             raise Error(
                 f"{self._folder}: results of an interrupted run; go on with --resume, or delete the folder first"
@@ -55,11 +58,12 @@ class Store:
         models = {}
         for settings in (earlier, unfinished, self.settings):
             models |= settings["models"] if settings else {}
-        _write(self._folder / _SETTINGS, json.dumps({**self.settings, "models": models}, indent=2).encode())
+        with replacing(self._folder / _SETTINGS) as temporary:
+            temporary.write_text(json.dumps({**self.settings, "models": models}, indent=2))
         for model in self.settings["models"]:
             (self._folder / model).mkdir(exist_ok=True)
-            for left_over in [*self._folder.glob(f"{model}/*.error"), *self._folder.glob(f"{model}/*.part")]:
-                left_over.unlink()
+            for failure in self._folder.glob(f"{model}/*.error"):
+                failure.unlink()
 
     def join(self) -> None:
         """Look up what is finished, after `open` (by whichever process)."""
@@ -73,15 +77,13 @@ class Store:
 
     def add(self, model: str, video: Video, rows: np.ndarray) -> None:
         """Keep a result: rows (rows, classes) float64."""
-        place = self._place(model, video, "npy")
-        temporary = place.with_suffix(f".{os.getpid()}.part")
-        with temporary.open("wb") as file:
+        with replacing(self._place(model, video, "npy")) as temporary, temporary.open("wb") as file:
             np.save(file, rows if self._keep_rows else rows.mean(axis=0, keepdims=True))
-        os.replace(temporary, place)
 
     def fail(self, model: str, video: Video, message: str) -> None:
         """Note that this video cannot be evaluated. The next run tries again."""
-        _write(self._place(model, video, "error"), message.encode())
+        with replacing(self._place(model, video, "error")) as temporary:
+            temporary.write_text(message)
 
     def failures(self, models: Sequence[str], videos: Sequence[Video]) -> dict[str, dict[str, str]]:
         """The messages of this run's failures: by video, by model."""
@@ -102,8 +104,7 @@ class Store:
         labels = {video.name: video.label for video in videos}
         settings = self._read_settings_of_folder()
         means: dict[str, dict[str, np.ndarray]] = {model: {} for model in self.settings["models"]}
-        temporary = self.path.with_name(self.path.name + ".part")
-        with h5py.File(temporary, "w") as file:
+        with replacing(self.path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs["settings"] = json.dumps(settings)
             if self._resume and self.path.exists():
                 with h5py.File(self.path) as earlier:
@@ -123,7 +124,6 @@ class Store:
                 for name in labels:
                     if name in file.get(model, ()):
                         means[model][name] = file[model][name][()].mean(axis=0)
-        os.replace(temporary, self.path)
         shutil.rmtree(self._folder)
         return means
 
@@ -156,11 +156,5 @@ class Store:
                 if new.get(key) != old.get(key):
                     raise Error(
                         f"{place}: cannot resume, its results were made with {prefix}{key} = {old.get(key)}, "
-                        f"this run has {new.get(key)}; use the same settings or another file"
+                        f"this run has {new.get(key)}; use the same settings, or delete it"
                     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

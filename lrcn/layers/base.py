@@ -64,9 +64,7 @@ class Layer(nn.Module):
 
     def add_blob(self, *shape: int, initial_value: float = 0.0) -> None:
         """Declare the next parameter blob."""
-        # Filters of one channel are the same in both layouts, but torch 2.13 miscomputes some in that of images.
-        layout = self.ops.IMAGE_LAYOUT if len(shape) == 4 and shape[1] > 1 else torch.contiguous_format
-        values = torch.empty(shape, device="meta", memory_format=layout)
+        values = torch.empty(shape, device="meta")
         self.blobs.append(nn.Parameter(values, requires_grad=self._learns(len(self.blobs))))
         self.initial_values.append(initial_value)
 

@@ -21,8 +21,6 @@ from . import blas, exact_fakes  # noqa: F401  (the fakes register themselves)
 
 _ops = torch.ops.lrcn
 
-IMAGE_LAYOUT = torch.contiguous_format
-
 Pair = Sequence[int]
 
 

@@ -249,6 +249,24 @@ def test_one_broken_video_among_video_files(material, command, tmp_path):
     assert "failed: v_b: " in error
 
 
+def test_demonstration_without_arguments(command, tmp_path, monkeypatch):
+    """No data and no weights at hand: LRCN tells the synthetic actions apart, single frames do not."""
+    monkeypatch.chdir(tmp_path)
+    status, printed, _ = command("eval_ucf101.py")
+    assert status == 0
+    assert "demo_output/report/index.html" in printed
+    summary = json.loads((tmp_path / "demo_output" / "report" / "report.json").read_text())
+    accuracy = {name: score["accuracy"] for name, score in summary["results"].items()}
+    assert len(accuracy) == 8
+    for single, lrcn in (
+        ("rgb_single", "rgb_lrcn"),
+        ("flow_single", "flow_lrcn"),
+        ("single_fusion_0.5", "lrcn_fusion_0.5"),
+        ("single_fusion_0.33", "lrcn_fusion_0.33"),
+    ):
+        assert accuracy[lrcn] >= accuracy[single] + 40
+
+
 def test_classify_video(material, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, printed, _ = command(

@@ -58,7 +58,7 @@ def test_mean_alone_is_kept_on_request_with_the_same_bits(tmp_path):
 
 def test_interrupted_run_goes_on(tmp_path):
     opened(tmp_path / "out.h5").add("rgb_lrcn", VIDEOS[0], rows(0))
-    (tmp_path / "out.h5.unfinished" / "rgb_lrcn" / "v_b.1.part").write_bytes(b"half a resu")
+    (tmp_path / "out.h5.unfinished" / "rgb_lrcn" / ".v_b.npy.1.tmp").write_bytes(b"half a resu")
     with pytest.raises(Error, match="results of an interrupted run; go on with --resume, or delete the folder first"):
         opened(tmp_path / "out.h5")
     store = opened(tmp_path / "out.h5", resume=True)
@@ -129,6 +129,11 @@ def test_failures_are_kept_for_this_run_only(tmp_path):
     store = opened(tmp_path / "out.h5", resume=True)
     assert store.failures(["rgb_lrcn"], VIDEOS) == {}
     assert not store.has("rgb_lrcn", VIDEOS[1])
+
+
+def test_folder_in_the_place_of_results(tmp_path):
+    with pytest.raises(Error, match="a folder; name the file to write"):
+        opened(tmp_path)
 
 
 def test_other_file_in_the_place_of_results(tmp_path):
