@@ -237,7 +237,7 @@ def centre(image: np.ndarray, mean=(103.939, 116.779, 128.68)) -> np.ndarray:
 def with_largest(video: Video, small, data: np.ndarray) -> Video:
     net = lrcn.Net(*small, numerics="exact")
     out = net(data=data[None], blobs=["conv1", "norm1", "fc6"])
-    return replace(video, largest={name: float(out[name].max()) for name in ("conv1", "norm1", "fc6")})
+    return replace(video, largest={name: out[name].max().item() for name in ("conv1", "norm1", "fc6")})
 
 
 def test_activations_agree(clip, video, small):
