@@ -142,6 +142,8 @@ class Net(nn.Module):
     ) -> dict[str, Tensor]:
         """Run the network, or its layers from `start` to `end`, both included.
 
+        Inside `torch.no_grad()` nothing is kept for a backward pass, which saves the memory of all blobs.
+
         Args:
             blobs (Iterable[str]): blobs to return besides the outputs, as they are after their last in-place layer.
             start (str | None): the first layer to run; blobs that layers before it would write are passed by name.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from prototxt_import import Weights
 
@@ -302,6 +303,7 @@ def verify_activations(weights: Weights, folder: Path, video: Video, net: Path) 
     return step
 
 
+@torch.no_grad()
 def _largest(network: Net, crop: np.ndarray, video: Video) -> dict[str, float]:
     out = network(data=crop[None], end="relu6", blobs=list(video.largest))
     return {name: float(out[name].max()) for name in video.largest}

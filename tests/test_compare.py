@@ -132,6 +132,34 @@ def test_a_single_ulp_in_the_last_step_is_found(case):
     assert compare_case(case, numerics="fast").within
 
 
+def test_a_single_ulp_in_a_gradient_is_found(data, tmp_path):
+    case = Path(shutil.copytree(data / "recorded" / "conv_stride_group_pad", tmp_path / "case"))
+
+    def nudge(name):
+        def change(dump):
+            blob = dump[f"step_000/{name}"]
+            values = blob[()]
+            values.flat[7] = np.nextafter(values.flat[7], np.float32(np.inf))
+            blob[...] = values
+
+        return change
+
+    assert compare_case(case).within
+    for name in ("diff/data", "diff/c1", "param_diff/c1/0", "param_diff/c2/1"):
+        edit(case, nudge(name))
+    wrong = [blob for blob in compare_case(case).blobs if not blob.within]
+    assert [blob.name for blob in wrong] == ["diff/c1", "diff/data", "param_diff/c1/0", "param_diff/c2/1"]
+    assert all(blob.max_ulp == 1 for blob in wrong)
+
+
+def test_gradients_of_what_the_network_lacks_are_named(data, tmp_path):
+    for entry, message in {"diff/c9": "diff/c9: no layer", "param_diff/c9/0": "param_diff/c9/0 is none of"}.items():
+        case = Path(shutil.copytree(data / "recorded" / "conv_stride_group_pad", tmp_path / entry.replace("/", "_")))
+        edit(case, lambda dump, entry=entry: dump.__setitem__(f"step_000/{entry}", np.float32([1])))
+        with pytest.raises(Error, match=message):
+            compare_case(case)
+
+
 def test_inputs_of_earlier_steps_stay_in_force(case):
     def drop_repeated_input(dump):
         dump["step_001/input/x"][...] = dump["step_000/input/x"][()]

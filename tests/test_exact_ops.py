@@ -158,7 +158,47 @@ def op_examples():
     )
 
 
-@pytest.mark.parametrize(("op", "arguments"), list(op_examples()), ids=lambda value: getattr(value, "__name__", ""))
+def backward_op_examples():
+    ops = torch.ops.lrcn
+    image, pooled, rows = normal(2, 4, 9, 8), normal(2, 4, 4, 4), normal(5, 3)
+    geometry = ([2, 2], [1, 1], [1, 1], 2)
+    convolved, kernel = normal(2, 6, 5, 4), normal(6, 2, 3, 3)
+    T_N_H, states, cont = normal(4, 3, 5), normal(3, 5), torch.ones(4, 3)
+    yield ops.exact_convolution_backward_weight, (convolved, image, kernel, *geometry)
+    yield ops.exact_convolution_backward_bias, (convolved, normal(6))
+    yield ops.exact_convolution_backward_input, (convolved, kernel, [2, 4, 9, 8], *geometry)
+    yield ops.exact_inner_product_backward_weight, (rows, normal(5, 7), normal(3, 7), False)
+    yield ops.exact_inner_product_backward_weight, (rows, normal(5, 7), normal(7, 3), True)
+    yield ops.exact_inner_product_backward_bias, (rows, normal(3))
+    yield ops.exact_inner_product_backward_input, (rows, normal(3, 7), False)
+    yield ops.exact_inner_product_backward_input, (rows, normal(7, 3), True)
+    yield ops.exact_embed_backward_weight, (rows, torch.tensor([0.0, 3, 1, 3, 3]), normal(4, 3))
+    yield ops.exact_max_pool_backward, (pooled, pooled.round().abs(), [2, 4, 9, 8])
+    yield ops.exact_average_pool_backward, (pooled, [2, 4, 9, 8], [3, 3], [2, 2], [0, 0])
+    yield ops.exact_lrn_across_channels_backward, (image, image + 1, image + 2, 3, 1e-4, 0.75, 1.0)
+    yield ops.exact_lrn_within_channel_backward, (image, image + 1, 3, 1e-4, 0.75)
+    yield ops.exact_relu_backward, (image, image + 1, 0.1)
+    yield ops.exact_sigmoid_backward, (image, image + 1)
+    yield ops.exact_tanh_backward, (image, image + 1)
+    yield ops.exact_power_backward, (image, image + 1, image + 2, 3.0, 0.5, 1.0)
+    yield ops.exact_scaled, (image, 0.5)
+    yield ops.exact_sum_rows_backward, (normal(5), normal(5, 7), True, False)
+    yield ops.exact_scale_backward_input, (normal(2, 3, 4), normal(3))
+    yield ops.exact_scale_backward_scale, (normal(2, 3, 4), normal(2, 3, 4), normal(3), True)
+    yield ops.exact_scale_backward_bias, (normal(2, 3, 4), normal(3))
+    yield ops.exact_softmax_backward, (image, image + 1, 1)
+    labels = torch.tensor([0.0, 2, -1, 1])
+    yield ops.exact_negative_log_likelihood_backward, (torch.tensor(0.5), torch.rand(4, 3), labels, 1, -1)
+    lstm = (T_N_H, cont, normal(20, 5), states, states, T_N_H, T_N_H, normal(4, 3, 20), normal(20, 5))
+    yield ops.exact_lstm_backward, lstm
+    square = normal(5, 5)
+    yield ops.exact_rnn_backward, (T_N_H, cont, square, square, states, T_N_H, T_N_H, square + 1, square + 2, normal(5))
+
+
+EXAMPLES = [*op_examples(), *backward_op_examples()]
+
+
+@pytest.mark.parametrize(("op", "arguments"), EXAMPLES, ids=lambda value: getattr(value, "__name__", ""))
 def test_torch_accepts_the_registration(op, arguments):
     torch.library.opcheck(op.default, arguments, test_utils=("test_schema", "test_faketensor"))
 
