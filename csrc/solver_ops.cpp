@@ -36,13 +36,15 @@ double exact_pow(double x, double y) { return std::pow(static_cast<float>(x), st
 
 double exact_exp(double x) { return std::exp(static_cast<float>(x)); }
 
-double exact_norm(const std::vector<Tensor>& tensors) {
+Tensor exact_norm(const std::vector<Tensor>& tensors) {
   float sum_of_squares = 0.0f;
   for (const Tensor& tensor : tensors) {
     const float* x = values(tensor, "tensor");
     sum_of_squares += exact::dot(tensor.numel(), x, x);
   }
-  return std::sqrt(sum_of_squares);
+  Tensor norm = at::empty({}, at::kFloat);
+  *norm.mutable_data_ptr<float>() = std::sqrt(sum_of_squares);
+  return norm;
 }
 
 void exact_scale_(const Tensor& x, double alpha) { exact::scal(x.numel(), static_cast<float>(alpha), values(x, "x")); }
@@ -101,7 +103,7 @@ void exact_adam_(const Tensor& gradient, const Tensor& mean, const Tensor& squar
 TORCH_LIBRARY_FRAGMENT(lrcn, m) {
   m.def("exact_pow(float x, float y) -> float", lrcn::exact_pow);
   m.def("exact_exp(float x) -> float", lrcn::exact_exp);
-  m.def("exact_norm(Tensor[] tensors) -> float");
+  m.def("exact_norm(Tensor[] tensors) -> Tensor");
   m.def("exact_scale_(Tensor(a!) x, float alpha) -> ()");
   m.def("exact_add_scaled_(Tensor(a!) y, Tensor x, float alpha) -> ()");
   m.def("exact_sgd_(Tensor(a!) gradient, Tensor(b!) history, float rate, float momentum) -> ()");

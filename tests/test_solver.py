@@ -148,6 +148,25 @@ def test_norm_is_that_of_all_tensors(updates, data):
     assert updates.norm([torch.from_numpy(array) for array in data]) == pytest.approx(expected, rel=ROUNDING)
 
 
+@pytest.mark.parametrize(
+    ("name", "tensors", "settings_given"),
+    [
+        ("scale", 1, [0.5]),
+        ("add_scaled", 2, [0.5]),
+        ("sgd", 2, [0.1, 0.9]),
+        ("nesterov", 2, [0.1, 0.9]),
+        ("adagrad", 2, [0.1, 1e-8]),
+        ("rmsprop", 2, [0.1, 0.9, 1e-8]),
+        ("adadelta", 3, [0.1, 0.9, 1e-6]),
+        ("adam", 3, [0.1, 0.9, 0.999, 1e-8]),
+    ],
+)
+def test_exact_ops_keep_what_torch_asks_of_ops(name, tensors, settings_given):
+    given = [torch.rand(7) for _ in range(tensors)]
+    torch.library.opcheck(getattr(torch.ops.lrcn, f"exact_{name}_").default, (*given, *settings_given))
+    torch.library.opcheck(torch.ops.lrcn.exact_norm.default, (given,))
+
+
 def test_exact_rules_refuse_what_they_cannot_write_in_place():
     with pytest.raises(RuntimeError, match="dense tensor expected"):
         exact_updates.sgd(torch.zeros(4, 4).t(), torch.zeros(4, 4), 0.1, 0.9)

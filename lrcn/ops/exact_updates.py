@@ -17,7 +17,7 @@ _ops = torch.ops.lrcn
 
 def norm(tensors: Sequence[Tensor]) -> float:
     """The l2 norm of all values of all tensors."""
-    return _ops.exact_norm(list(tensors))
+    return _ops.exact_norm(list(tensors)).item()
 
 
 def scale(x: Tensor, alpha: float) -> None:
@@ -66,3 +66,16 @@ def adam(
 ) -> None:
     """Adam (Kingma and Ba, 2015): rate mean / (sqrt(square) + delta); the correction of the bias is in the rate."""
     _ops.exact_adam_(gradient, mean, square, rate, momentum, momentum2, delta)
+
+
+@torch.library.register_fake("lrcn::exact_norm")
+def _(tensors):
+    return torch.empty(())
+
+
+def _nothing(*_):
+    """What an op returns that works in place."""
+
+
+for _name in ("scale", "add_scaled", "sgd", "nesterov", "adagrad", "rmsprop", "adadelta", "adam"):
+    torch.library.register_fake(f"lrcn::exact_{_name}_", _nothing)
