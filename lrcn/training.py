@@ -62,7 +62,7 @@ class Log:
 
     def __init__(self, path: str | os.PathLike, iteration: int):
         self.path = Path(path)
-        kept = [row for row in read_log(path) if row[0] < iteration] if self.path.is_file() and iteration else []
+        kept = [row for row in read_log(path) if row[0] < iteration] if self.path.is_file() else []
         with replacing(path) as temporary, temporary.open("w", newline="") as file:
             csv.writer(file).writerows([COLUMNS, *kept])
         self._file = self.path.open("a", newline="")
