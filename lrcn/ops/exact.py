@@ -217,40 +217,30 @@ def relu(x: Tensor, negative_slope: float) -> Tensor:
     return _Relu.apply(x, negative_slope)
 
 
-class _Sigmoid(Function):
+class _FromTop(Function):
+    """A function whose gradient follows from its result: the ops `exact_NAME` and `exact_NAME_backward`."""
+
     @staticmethod
-    def forward(ctx, x):
-        y = _ops.exact_sigmoid(x)
+    def forward(ctx, x, name):
+        y = getattr(_ops, f"exact_{name}")(x)
         ctx.save_for_backward(y)
+        ctx.name = name
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, dy):
-        return _ops.exact_sigmoid_backward(dy, *ctx.saved_tensors)
+        return getattr(_ops, f"exact_{ctx.name}_backward")(dy, *ctx.saved_tensors), None
 
 
 def sigmoid(x: Tensor) -> Tensor:
     """The logistic function, by way of tanh as BVLC's Caffe has it."""
-    return _Sigmoid.apply(x)
-
-
-class _Tanh(Function):
-    @staticmethod
-    def forward(ctx, x):
-        y = _ops.exact_tanh(x)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, dy):
-        return _ops.exact_tanh_backward(dy, *ctx.saved_tensors)
+    return _FromTop.apply(x, "sigmoid")
 
 
 def tanh(x: Tensor) -> Tensor:
     """The hyperbolic tangent."""
-    return _Tanh.apply(x)
+    return _FromTop.apply(x, "tanh")
 
 
 class _Power(Function):
