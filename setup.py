@@ -1,16 +1,28 @@
-"""Build of the C++ extension `lrcn._C`, and the dependencies, one of which depends on it."""
+"""Build of the C++ extension `lrcn._C`, and the dependencies, one of which depends on it.
 
+The CUDA kernels are in it where torch is built with CUDA and the compiler nvcc of the same major version is found
+(CUDA_HOME, else the PATH); no GPU is needed. FORCE_CUDA=1 stops the build where they would be left out.
+"""
+
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
 from setuptools import setup
-from torch.utils.cpp_extension import BuildExtension, CppExtension
+from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
 
 CSRC = Path("csrc")
 OLDEST_TORCH = (2, 11)
 
 # The exact path must round as baseline x86-64 Caffe did: no fused multiply-add, no fast-math, no -march=native.
-COMPILE_FLAGS = ["-O3", "-ffp-contract=off", "-fno-fast-math", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+# Square roots vectorise only where they need not set errno; their bits are the same.
+COMPILE_FLAGS = ["-O3", "-ffp-contract=off", "-fno-fast-math", "-fno-math-errno"]
+# torch's threads are OpenMP's: without -fopenmp its parallel_for, a template in a header, runs in one thread.
+COMPILE_FLAGS += ["-fopenmp"]
+COMPILE_FLAGS += ["-Wall", "-Wextra", "-Wno-unused-parameter"]
 
 torch_version = tuple(int(part) for part in torch.__version__.split(".")[:2])
 if torch_version < OLDEST_TORCH:
@@ -18,16 +30,49 @@ if torch_version < OLDEST_TORCH:
         f"torch {'.'.join(map(str, OLDEST_TORCH))} or later is needed to build, {torch.__version__} is here"
     )
 
+
+def cuda_compiler() -> Path | None:
+    """The nvcc to build with, or None, with the reason on standard error if torch could use one."""
+    nvcc = Path(CUDA_HOME or "") / "bin" / "nvcc"
+    if torch.version.cuda is None:
+        missing = f"torch {torch.__version__} is built without CUDA"
+    elif not nvcc.is_file():
+        missing = "no nvcc found: set CUDA_HOME to the folder of the CUDA toolkit"
+    else:
+        text = subprocess.run([nvcc, "--version"], check=True, capture_output=True, text=True).stdout
+        release = re.search(r"release (\d+\.\d+)", text)[1]
+        if release.split(".")[0] == torch.version.cuda.split(".")[0]:
+            return nvcc
+        missing = f"{nvcc} is of CUDA {release}, torch of CUDA {torch.version.cuda}: the same major version is needed"
+    if os.environ.get("FORCE_CUDA") == "1":
+        raise SystemExit(f"FORCE_CUDA=1, but {missing}")
+    if torch.version.cuda:
+        print(f"lrcn is built without its CUDA kernels: {missing}", file=sys.stderr)
+    return None
+
+
+def cuda_flags(nvcc: Path) -> list[str]:
+    """Machine code for sm_80 (all of 8.x), sm_90 and the newest GPU that nvcc knows; PTX for all others."""
+    known = subprocess.run([nvcc, "--list-gpu-arch"], check=True, capture_output=True, text=True).stdout
+    newest = max(int(number) for number in re.findall(r"compute_(\d+)", known))
+    machine_code = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in sorted({80, 90, newest})]
+    return ["-O3", *machine_code, *(f"-gencode=arch=compute_{n},code=compute_{n}" for n in sorted({90, newest}))]
+
+
+def extension() -> CppExtension:
+    """CUDA sources are those with `cuda` in their names."""
+    nvcc = cuda_compiler()
+    sources = [path for path in sorted(CSRC.rglob("*.c*")) if path.suffix in (".cpp", ".cu")]
+    options = {"include_dirs": [str(CSRC.resolve())], "libraries": ["dl"], "extra_link_args": ["-fopenmp"]}
+    if nvcc is None:
+        sources = [str(path) for path in sources if "cuda" not in path.stem]
+        return CppExtension("lrcn._C", sources, extra_compile_args={"cxx": COMPILE_FLAGS}, **options)
+    flags = {"cxx": COMPILE_FLAGS, "nvcc": cuda_flags(nvcc)}
+    return CUDAExtension("lrcn._C", [str(path) for path in sources], extra_compile_args=flags, **options)
+
+
 setup(
-    ext_modules=[
-        CppExtension(
-            "lrcn._C",
-            sources=sorted(str(path) for path in CSRC.rglob("*.cpp")),
-            include_dirs=[str(CSRC.resolve())],
-            extra_compile_args=COMPILE_FLAGS,
-            libraries=["dl"],
-        )
-    ],
+    ext_modules=[extension()],
     install_requires=[
         # The extension is bound to the C++ interface of the torch that it was compiled against.
         "torch=={}.{}.*".format(*torch_version),
@@ -39,6 +84,7 @@ setup(
         "matplotlib>=3.8",
         "jinja2>=3.1",
         "lmdb>=1.4",
+        "tensorboard>=2.16",
         "tqdm>=4.66",
     ],
     cmdclass={"build_ext": BuildExtension},

@@ -5,12 +5,12 @@
 #include "exact/inner_product.h"
 #include "exact/lrn.h"
 #include "exact/neuron.h"
-#include "exact/parallel.h"
 #include "exact/recurrent.h"
 #include "exact/scale.h"
 #include "exact/softmax.h"
 #include "exact_ops.h"
 #include "exact_tensors.h"
+#include "parallel.h"
 
 namespace lrcn {
 namespace {
@@ -31,7 +31,7 @@ Tensor elementwise_backward(const Tensor& dy_given, const Tensor& a_given, Funct
   Tensor dx = at::empty_like(a);
   const float *gradient = data(dy), *value = data(a);
   float* target = out(dx);
-  exact::parallel_for(a.numel(), GRAIN, [&](int64_t begin, int64_t end) {
+  parallel_for(a.numel(), GRAIN, [&](int64_t begin, int64_t end) {
     function(end - begin, value + begin, gradient + begin, target + begin);
   });
   return dx;
@@ -72,7 +72,7 @@ Tensor exact_convolution_backward_input(const Tensor& dy_given, const Tensor& we
   check_shape(dy, "dy", {dx.size(0), weight.size(0), convolution.output_height(), convolution.output_width()});
   const float* gradient = data(dy);
   float* target = out(dx);
-  exact::parallel_for(dx.size(0), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(dx.size(0), 1, [&](int64_t begin, int64_t end) {
     Tensor columns = at::empty({convolution.columns_size()}, dy.options());
     for (int64_t n = begin; n < end; ++n) {
       convolution.image_backward(gradient + n * count(dy, 1, 4), data(weight), out(columns),
@@ -133,7 +133,7 @@ Tensor exact_max_pool_backward(const Tensor& dy_given, const Tensor& index_given
   const int64_t x_size = count(dx, 2, 4), y_size = count(dy, 2, 4);
   const float *gradient = data(dy), *where = data(index);
   float* target = out(dx);
-  exact::parallel_for(count(dx, 0, 2), grain_of(x_size), [&](int64_t begin, int64_t end) {
+  parallel_for(count(dx, 0, 2), grain_of(x_size), [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane) {
       pool.max_plane_backward(where + plane * y_size, gradient + plane * y_size, target + plane * x_size);
     }
@@ -150,7 +150,7 @@ Tensor exact_average_pool_backward(const Tensor& dy_given, IntArrayRef input_siz
   const int64_t x_size = count(dx, 2, 4), y_size = count(dy, 2, 4);
   const float* gradient = data(dy);
   float* target = out(dx);
-  exact::parallel_for(count(dx, 0, 2), grain_of(x_size), [&](int64_t begin, int64_t end) {
+  parallel_for(count(dx, 0, 2), grain_of(x_size), [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane) {
       pool.average_plane_backward(gradient + plane * y_size, target + plane * x_size);
     }
@@ -168,7 +168,7 @@ Tensor exact_lrn_across_channels_backward(const Tensor& dy_given, const Tensor& 
   const int64_t image = count(x, 1, 4);
   const float *input = data(x), *output = data(y), *gradient = data(dy);
   float* target = out(dx);
-  exact::parallel_for(x.size(0), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(x.size(0), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * image; i < end * image; i += image) {
       exact::lrn_across_channels_backward(x.size(1), count(x, 2, 4), size, static_cast<float>(alpha),
                                           static_cast<float>(beta), static_cast<float>(k), input + i, output + i,
@@ -187,7 +187,7 @@ Tensor exact_lrn_within_channel_backward(const Tensor& dy_given, const Tensor& x
   const int64_t plane = count(x, 2, 4);
   const float *input = data(x), *gradient = data(dy);
   float* target = out(dx);
-  exact::parallel_for(count(x, 0, 2), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(count(x, 0, 2), 1, [&](int64_t begin, int64_t end) {
     exact::lrn_within_channel_backward(end - begin, x.size(2), x.size(3), size, static_cast<float>(alpha),
                                        static_cast<float>(beta), input + begin * plane, gradient + begin * plane,
                                        target + begin * plane);
@@ -278,7 +278,7 @@ Tensor exact_softmax_backward(const Tensor& dy_given, const Tensor& y_given, int
   Tensor dx = at::empty_like(y);
   const float *gradient = data(dy), *output = data(y);
   float* target = out(dx);
-  exact::parallel_for(layout.outer, grain_of(layout.block()), [&](int64_t begin, int64_t end) {
+  parallel_for(layout.outer, grain_of(layout.block()), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * layout.block(); i < end * layout.block(); i += layout.block()) {
       exact::softmax_backward(layout.classes, layout.positions, output + i, gradient + i, target + i);
     }

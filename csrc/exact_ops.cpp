@@ -8,10 +8,10 @@
 #include "exact/inner_product.h"
 #include "exact/lrn.h"
 #include "exact/neuron.h"
-#include "exact/parallel.h"
 #include "exact/recurrent.h"
 #include "exact/softmax.h"
 #include "exact_tensors.h"
+#include "parallel.h"
 
 namespace lrcn {
 namespace {
@@ -22,8 +22,8 @@ Tensor elementwise(const Tensor& x_given, Function function) {
   Tensor y = at::empty_like(x);
   const float* source = data(x);
   float* target = out(y);
-  exact::parallel_for(x.numel(), GRAIN,
-                      [&](int64_t begin, int64_t end) { function(end - begin, source + begin, target + begin); });
+  parallel_for(x.numel(), GRAIN,
+               [&](int64_t begin, int64_t end) { function(end - begin, source + begin, target + begin); });
   return y;
 }
 
@@ -61,7 +61,7 @@ Tensor exact_convolution(const Tensor& x_given, const Tensor& weight_given, cons
   const int64_t x_size = count(x, 1, 4), y_size = count(y, 1, 4);
   const float* source = data(x);
   float* target = out(y);
-  exact::parallel_for(x.size(0), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(x.size(0), 1, [&](int64_t begin, int64_t end) {
     Tensor columns = at::empty({convolution.columns_size()}, x.options());
     for (int64_t n = begin; n < end; ++n) {
       convolution.image(source + n * x_size, data(weight), data(bias), out(columns), target + n * y_size);
@@ -94,7 +94,7 @@ std::tuple<Tensor, Tensor> exact_max_pool(const Tensor& x_given, IntArrayRef ker
   const int64_t x_size = count(x, 2, 4), y_size = count(y, 2, 4);
   const float* source = data(x);
   float *target = out(y), *where = out(index);
-  exact::parallel_for(count(x, 0, 2), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(count(x, 0, 2), 1, [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane) {
       pool.max_plane(source + plane * x_size, target + plane * y_size, where + plane * y_size);
     }
@@ -110,7 +110,7 @@ Tensor exact_average_pool(const Tensor& x_given, IntArrayRef kernel, IntArrayRef
   const int64_t x_size = count(x, 2, 4), y_size = count(y, 2, 4);
   const float* source = data(x);
   float* target = out(y);
-  exact::parallel_for(count(x, 0, 2), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(count(x, 0, 2), 1, [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane) {
       pool.average_plane(source + plane * x_size, target + plane * y_size);
     }
@@ -126,7 +126,7 @@ Tensor exact_lrn_across_channels(const Tensor& x_given, int64_t size, double alp
   Tensor y = at::empty_like(x);
   const float* source = data(x);
   float* target = out(y);
-  exact::parallel_for(x.size(0), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(x.size(0), 1, [&](int64_t begin, int64_t end) {
     Tensor squares = at::empty({(channels + size - 1) * positions}, x.options());
     Tensor scale = at::empty({image}, x.options());
     for (int64_t n = begin; n < end; ++n) {
@@ -146,7 +146,7 @@ Tensor exact_lrn_within_channel(const Tensor& x_given, int64_t size, double alph
   const int64_t plane = count(x, 2, 4);
   const float* source = data(x);
   float* target = out(y);
-  exact::parallel_for(count(x, 0, 2), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(count(x, 0, 2), 1, [&](int64_t begin, int64_t end) {
     exact::lrn_within_channel(end - begin, x.size(2), x.size(3), size, static_cast<float>(alpha),
                               static_cast<float>(beta), source + begin * plane, target + begin * plane);
   });
@@ -203,7 +203,7 @@ Tensor exact_softmax(const Tensor& x_given, int64_t axis) {
   Tensor y = at::empty_like(x);
   const float* source = data(x);
   float* target = out(y);
-  exact::parallel_for(layout.outer, grain_of(layout.block()), [&](int64_t begin, int64_t end) {
+  parallel_for(layout.outer, grain_of(layout.block()), [&](int64_t begin, int64_t end) {
     std::vector<float> scale(layout.positions);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t offset = i * layout.block();

@@ -4,6 +4,7 @@
 
 #include "exact/blas.h"
 #include "exact_ops.h"
+#include "lstm_ops.h"
 
 TORCH_LIBRARY(lrcn, m) {
   m.def(
@@ -72,6 +73,24 @@ TORCH_LIBRARY(lrcn, m) {
   m.def(
       "exact_rnn_backward(Tensor d_o, Tensor cont, Tensor w_h, Tensor w_o, Tensor h_0, Tensor o, Tensor h,"
       " Tensor(a!) w_h_grad, Tensor(b!) w_o_grad, Tensor(c!) b_o_grad) -> Tensor");
+
+  // The fused LSTM: the same function on every device, which leaves the recurrence to the device.
+  m.def(
+      "lstm(Tensor x, Tensor cont, Tensor w_x, Tensor b, Tensor w_h, Tensor? x_static, Tensor? w_static, Tensor? h_0,"
+      " Tensor c_0, bool tf32, bool caffe_gradient, bool keep_gates)"
+      " -> (Tensor h, Tensor h_T, Tensor c_T, Tensor c, Tensor gates)");
+  m.def(
+      "lstm_backward(Tensor? dh, Tensor? dh_T, Tensor? dc_T, Tensor x, Tensor cont, Tensor w_x, Tensor w_h,"
+      " Tensor? x_static, Tensor? w_static, Tensor? h_0, Tensor c_0, Tensor h, Tensor c, Tensor gates, bool tf32,"
+      " bool caffe_gradient, bool[8] wanted)"
+      " -> (Tensor dx, Tensor dw_x, Tensor db, Tensor dw_h, Tensor dx_static, Tensor dw_static, Tensor dh_0,"
+      " Tensor dc_0)");
+  m.def(
+      "lstm_recurrence(Tensor terms, Tensor cont, Tensor w_h, Tensor c_0, bool tf32, bool keep_gates)"
+      " -> (Tensor h, Tensor c, Tensor gates)");
+  m.def(
+      "lstm_recurrence_backward(Tensor? dh, Tensor? dh_T, Tensor? dc_T, Tensor cont, Tensor w_h, Tensor c_0, Tensor c,"
+      " Tensor gates, bool tf32, bool caffe_gradient) -> (Tensor d_terms, Tensor dc_0)");
 }
 
 TORCH_LIBRARY_IMPL(lrcn, CPU, m) {
@@ -115,6 +134,14 @@ TORCH_LIBRARY_IMPL(lrcn, CPU, m) {
   m.impl("exact_negative_log_likelihood_backward", lrcn::exact_negative_log_likelihood_backward);
   m.impl("exact_lstm_backward", lrcn::exact_lstm_backward);
   m.impl("exact_rnn_backward", lrcn::exact_rnn_backward);
+  m.impl("lstm_recurrence", lrcn::lstm_recurrence_cpu);
+  m.impl("lstm_recurrence_backward", lrcn::lstm_recurrence_backward_cpu);
+}
+
+// The device that matters is that of the recurrence.
+TORCH_LIBRARY_IMPL(lrcn, CompositeExplicitAutograd, m) {
+  m.impl("lstm", lrcn::lstm_forward);
+  m.impl("lstm_backward", lrcn::lstm_backward);
 }
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {

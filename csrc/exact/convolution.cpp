@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "exact/blas.h"
-#include "exact/parallel.h"
+#include "parallel.h"
 
 namespace lrcn::exact {
 namespace {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "exact/blas.h"
-#include "exact/parallel.h"
+#include "parallel.h"
 
 namespace lrcn::exact {
 namespace {

@@ -68,8 +68,8 @@ void lstm(const RecurrentShape& shape, const LstmWeights& weights, const float* 
       float* gates_n = gates + n * 4 * H;
       for (int64_t d = 0; d < H; ++d) {
         const int64_t unit = (t * N + n) * H + d;
-        const Gates gate = caffe_cpu::gates(a_n[d], a_n[H + d], a_n[2 * H + d], a_n[3 * H + d], cont[n]);
-        const CellState state = caffe_cpu::cell(gate, t == 0 ? c_0[n * H + d] : c[unit - N * H]);
+        const auto gate = gates_of<CaffeCpu>(a_n[d], a_n[H + d], a_n[2 * H + d], a_n[3 * H + d], cont[n]);
+        const auto state = cell<CaffeCpu>(gate, t == 0 ? c_0[n * H + d] : c[unit - N * H]);
         gates_n[d] = gate.i;
         gates_n[H + d] = gate.f;
         gates_n[2 * H + d] = gate.o;
@@ -94,9 +94,11 @@ void lstm_backward(const RecurrentShape& shape, const float* w_h, const float* c
         const int64_t unit = (t * N + n) * H + d;
         // The next step and the output both read h.
         const float dh_unit = t == T - 1 ? dh[unit] : dh_next[n * H + d] + dh[unit];
-        const CellGradient gradient =
-            caffe_cpu::cell_backward({gates_n[d], gates_n[H + d], gates_n[2 * H + d], gates_n[3 * H + d]},
-                                     t == 0 ? c_0[n * H + d] : c[unit - N * H], c[unit], dc[n * H + d], dh_unit);
+        const Gates<float> gate{gates_n[d], gates_n[H + d], gates_n[2 * H + d], gates_n[3 * H + d]};
+        const float c_previous = t == 0 ? c_0[n * H + d] : c[unit - N * H];
+        const float slope_as_if_cont = 1.0f;
+        const auto gradient =
+            cell_backward<CaffeCpu>(gate, slope_as_if_cont, c_previous, c[unit], dc[n * H + d], dh_unit);
         da_n[d] = gradient.a_i;
         da_n[H + d] = gradient.a_f;
         da_n[2 * H + d] = gradient.a_o;

@@ -1,4 +1,5 @@
-// The arithmetic of one LSTM cell: one hidden unit of one stream at one time step.
+// The arithmetic of one LSTM cell: one hidden unit of one stream at one time step. The only copy: the exact path, the
+// CPU kernel and the CUDA kernel all compute with it.
 //
 //   i_t = sigmoid(a_i)    f_t = cont * sigmoid(a_f)    o_t = sigmoid(a_o)    g_t = tanh(a_g)
 //   c_t = f_t * c_{t-1} + i_t * g_t
@@ -9,49 +10,110 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#ifdef __CUDACC__
+#define LRCN_HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define LRCN_HOST_DEVICE inline
+#endif
 
 namespace lrcn {
 
 // The gates after their sigmoid and tanh; f with cont in it.
+template <class Real>
 struct Gates {
-  float i, f, o, g;
+  Real i, f, o, g;
 };
 
+template <class Real>
 struct CellState {
-  float c;
-  float h;
+  Real c;
+  Real h;
 };
 
+template <class Real>
 struct CellGradient {
-  float a_i, a_f, a_o, a_g;
-  float c_previous;
+  Real a_i, a_f, a_o, a_g;
+  Real c_previous;
 };
 
 // Caffe's CPU formulas, rounding by rounding: the exponential of a float argument is taken in float and everything
 // after it in double, while the double argument of tanh keeps its exponential in double as well.
-namespace caffe_cpu {
+struct CaffeCpu {
+  static inline float sigmoid(float x) { return static_cast<float>(1. / (1. + std::exp(-x))); }
+  static inline float tanh(float x) { return static_cast<float>(2. * (1. / (1. + std::exp(-2. * x))) - 1.); }
+};
 
-inline float sigmoid(float x) { return static_cast<float>(1. / (1. + std::exp(-x))); }
+// The fast path: all in the type of the argument, on the host and on the device. Both functions rest on e^x - 1, so
+// that tanh keeps its relative precision near 0.
+struct Fast {
+  template <class Real>
+  LRCN_HOST_DEVICE static Real sigmoid(Real x) {
+    return Real(1) / (Real(2) + exp_minus_1(-x));
+  }
 
-inline float tanh(float x) { return static_cast<float>(2. * (1. / (1. + std::exp(-2. * x))) - 1.); }
+  template <class Real>
+  LRCN_HOST_DEVICE static Real tanh(Real x) {
+    const Real e = exp_minus_1(Real(2) * x);
+    return e / (e + Real(2));
+  }
 
-inline Gates gates(float a_i, float a_f, float a_o, float a_g, float cont) {
-  return {sigmoid(a_i), cont == 0.0f ? 0.0f : cont * sigmoid(a_f), sigmoid(a_o), tanh(a_g)};
+  LRCN_HOST_DEVICE static double exp_minus_1(double x) {
+    // Beyond, sigmoid and tanh are 0 or 1, and infinity / infinity would not be.
+    return ::expm1(x > 709.0 ? 709.0 : x);
+  }
+
+  // Arithmetic without a call or a branch, which a compiler vectorises: x = n ln 2 + r with |r| <= ln 2 / 2, then
+  // e^x - 1 = 2^n (e^r - 1) + (2^n - 1). NaN stays NaN.
+  LRCN_HOST_DEVICE static float exp_minus_1(float x) {
+    x = x > 88.0f ? 88.0f : x;
+    x = x < -87.0f ? -87.0f : x;
+    const float shift = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the lowest bits
+    const float shifted = x * 1.44269504f + shift;
+    const float n = shifted - shift;
+    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, the first exact times n
+    float p = 1.0f / 5040.0f;
+    p = p * r + 1.0f / 720.0f;
+    p = p * r + 1.0f / 120.0f;
+    p = p * r + 1.0f / 24.0f;
+    p = p * r + 1.0f / 6.0f;
+    p = p * r + 0.5f;
+    p = p * (r * r) + r;
+    uint32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 127u) << 23;
+    float power;  // 2^n
+    memcpy(&power, &bits, sizeof power);
+    return power * p + (power - 1.0f);
+  }
+};
+
+// From the pre-activations. f is 0 where cont is 0, whatever a_f is.
+template <class Functions, class Real>
+LRCN_HOST_DEVICE Gates<Real> gates_of(Real a_i, Real a_f, Real a_o, Real a_g, Real cont) {
+  const Real f = cont * Functions::sigmoid(a_f);
+  return {Functions::sigmoid(a_i), cont == Real(0) ? Real(0) : f, Functions::sigmoid(a_o), Functions::tanh(a_g)};
 }
 
-inline CellState cell(const Gates& gates, float c_previous) {
-  const float c = gates.f * c_previous + gates.i * gates.g;
-  return {c, gates.o * tanh(c)};
+template <class Functions, class Real>
+LRCN_HOST_DEVICE CellState<Real> cell(const Gates<Real>& gates, Real c_previous) {
+  const Real c = gates.f * c_previous + gates.i * gates.g;
+  return {c, gates.o * Functions::tanh(c)};
 }
 
-// From dc and dh, the gradients of c and h. The slope of f is that of a plain sigmoid even where cont scales it.
-inline CellGradient cell_backward(const Gates& gates, float c_previous, float c, float dc, float dh) {
-  const auto [i, f, o, g] = gates;
-  const float tanh_c = tanh(c);
-  const float dc_all = dc + dh * o * (1.0f - tanh_c * tanh_c);
-  return {dc_all * g * i * (1.0f - i), dc_all * c_previous * f * (1.0f - f), dh * tanh_c * o * (1.0f - o),
-          dc_all * i * (1.0f - g * g), dc_all * f};
+// From dc and dh, the gradients of c and h. `cont` is what scaled f. Caffe takes the slope of a plain sigmoid for f
+// even so; its gradient is that for a cont of 1, and differs where cont is neither 0 nor 1.
+template <class Functions, class Real>
+LRCN_HOST_DEVICE CellGradient<Real> cell_backward(const Gates<Real>& gates, Real cont, Real c_previous, Real c, Real dc,
+                                                  Real dh) {
+  const Real i = gates.i, f = gates.f, o = gates.o, g = gates.g, one = 1;
+  const Real tanh_c = Functions::tanh(c);
+  const Real dc_all = dc + dh * o * (one - tanh_c * tanh_c);
+  const Real sigmoid_f = f / (cont == Real(0) ? one : cont);
+  return {dc_all * g * i * (one - i), dc_all * c_previous * f * (one - sigmoid_f), dh * tanh_c * o * (one - o),
+          dc_all * i * (one - g * g), dc_all * f};
 }
 
-}  // namespace caffe_cpu
 }  // namespace lrcn

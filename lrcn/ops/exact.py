@@ -466,25 +466,26 @@ def softmax_loss(x: Tensor, label: Tensor, axis: int, ignore_label: int | None) 
 
 class _EuclideanLoss(Function):
     @staticmethod
-    def forward(ctx, x, target):
+    def forward(ctx, x, target, items):
         difference = x - target
         ctx.save_for_backward(difference)
-        return _ops.exact_sum_rows(difference.view(1, -1), False, True)[0] / len(x) / 2
+        ctx.items = items
+        return _ops.exact_sum_rows(difference.view(1, -1), False, True)[0] / items / 2
 
     @staticmethod
     @once_differentiable
     def backward(ctx, dloss):
         (difference,) = ctx.saved_tensors
-        factor = dloss / len(difference)
+        factor = dloss / ctx.items
         gradients = []
-        for sign, needed in zip((1, -1), ctx.needs_input_grad, strict=True):
+        for sign, needed in zip((1, -1), ctx.needs_input_grad[:2], strict=True):
             gradients.append(_ops.exact_weighted_sum([difference], [sign * factor.item()]) if needed else None)
-        return tuple(gradients)
+        return *gradients, None
 
 
-def euclidean_loss(x: Tensor, target: Tensor) -> Tensor:
-    """Half the mean over the first axis of the squared distance of two tensors of one shape."""
-    return _EuclideanLoss.apply(x, target)
+def euclidean_loss(x: Tensor, target: Tensor, items: int) -> Tensor:
+    """Half the squared distance of two tensors of one shape, divided by the number of items of the whole batch."""
+    return _EuclideanLoss.apply(x, target, items)
 
 
 def _step_terms_backward(

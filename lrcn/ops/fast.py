@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import Error
-from . import recurrent
+from . import fused_lrn, fused_lstm, recurrent  # noqa: F401, fused_lrn completes its op
 
 # Products that one output value of a convolution may add up in one chain before float32 rounding shows.
 LONG_SUM = 512
@@ -43,8 +43,10 @@ def convolution(
         # oneDNN in torch 2.13 crashes where a whole window lies in the padding, unless that is part of the image.
         x, pad = F.pad(x, (pad[1], pad[1], pad[0], pad[0])), (0, 0)
     x = _like(x, weight)
-    if x.device.type == "cpu" and x.dtype == torch.float32 and weight[0].numel() > LONG_SUM:
-        # In this layout oneDNN adds up block by block of channels: as fast, and a third of the rounding error.
+    learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if x.device.type == "cpu" and x.dtype == torch.float32 and weight[0].numel() > LONG_SUM and not learns:
+        # In this layout oneDNN adds up block by block of channels, with a third of the rounding error. Not where a
+        # gradient follows: turning images and gradients between layouts would be a good part of a training step.
         return F.conv2d(x.contiguous(), weight, bias, stride, pad, dilation, group)
     return F.conv2d(_channels_last(x), weight, bias, stride, pad, dilation, group)
 
@@ -106,7 +108,10 @@ def _negative_power(scale: Tensor, beta: float) -> Tensor:
 
 
 def lrn_across_channels(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-    """See `exact.lrn_across_channels`; the sums over channels are one product with a banded matrix."""
+    """See `exact.lrn_across_channels`."""
+    if x.device.type == "cpu" and x.dtype == torch.float32:
+        return torch.ops.lrcn.fast_lrn(x, size, alpha, beta, k)
+    # Elsewhere the sums over channels are one product with a banded matrix.
     x = _channels_last(x)
     channel = torch.arange(x.shape[1], device=x.device)
     band = ((channel[:, None] - channel).abs() <= (size - 1) // 2).to(x.dtype) * (alpha / size)
@@ -202,9 +207,9 @@ def softmax_loss(x: Tensor, label: Tensor, axis: int, ignore_label: int | None) 
     return -torch.where(counted, chosen, 0).sum(), counted.sum().to(log_prob.dtype), log_prob.detach().exp()
 
 
-def euclidean_loss(x: Tensor, target: Tensor) -> Tensor:
+def euclidean_loss(x: Tensor, target: Tensor, items: int) -> Tensor:
     """See `exact.euclidean_loss`."""
-    return (x - target).square().sum() / len(x) / 2
+    return (x - target).square().sum() / items / 2
 
 
 def lstm(
@@ -218,9 +223,10 @@ def lstm(
     h_0: Tensor,
     c_0: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See `lrcn.ops.recurrent.lstm`."""
-    x_static = None if x_static is None else _like(x_static, w_x)
-    return recurrent.lstm(_like(x, w_x), cont, w_x, b, w_h, x_static, w_static, h_0, c_0)
+    """See `lrcn.ops.recurrent.lstm`; computed by the fused op, with Caffe's gradient."""
+    x, h_0 = _like(x, w_x), _like(h_0, w_x)
+    x_static = None if x_static is None else _like(x_static, w_x).flatten(1)
+    return fused_lstm.lstm(x.flatten(2), cont, w_x, b, w_h, x_static, w_static, h_0, c_0, caffe_gradient=True)
 
 
 def rnn(

@@ -1,5 +1,7 @@
 """The recurrent layers as equations: the plain form that every other form is tested against.
 
+`lstm` is the plain twin of `fused_lstm.lstm`.
+
 Differentiable, on any device. T time steps of N independent streams; cont (T, N) says how much of a stream's past
 enters step t: 0 starts a new sequence, 1 goes on, and what lies between scales, as in Caffe.
 """
@@ -22,15 +24,17 @@ def _at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-class _ForgetGate(Function):
-    """cont * sigmoid(a), and 0 where cont is 0 whatever a is; a NaN in the c that it meets stays, as it does in Caffe.
+def _forget_gate(a: Tensor, cont: Tensor) -> Tensor:
+    """cont * sigmoid(a), and 0 where cont is 0 whatever a is; a NaN in the c that it meets stays, as in Caffe."""
+    return torch.where(cont == 0, 0.0, cont * torch.sigmoid(a))
 
-    Caffe takes f (1 - f) for its slope even where cont scales it, which is the slope only for a cont of 0 or 1.
-    """
+
+class _CaffeForgetGate(Function):
+    """The forget gate with Caffe's slope: f (1 - f) even where cont scales f, its slope only for a cont of 0 or 1."""
 
     @staticmethod
     def forward(ctx, a, cont):
-        f = torch.where(cont == 0, 0.0, cont * torch.sigmoid(a))
+        f = _forget_gate(a, cont)
         ctx.save_for_backward(f)
         return f
 
@@ -50,6 +54,7 @@ def lstm(
     w_static: Tensor | None,
     h_0: Tensor,
     c_0: Tensor,
+    caffe_gradient: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The LSTM of the paper (section 2) with Caffe's `cont`.
 
@@ -67,15 +72,17 @@ def lstm(
         w_static (Tensor | None): (4H, S).
         h_0 (Tensor): (N, H).
         c_0 (Tensor): (N, H).
+        caffe_gradient (bool): the slope of the forget gate is that of Caffe, not that of the equations.
 
     Returns:
         h (T, N, H), h_T (N, H), c_T (N, H). h has the dtype of x; c_T is float32 or better.
     """
     terms = _input_terms(x, w_x, b, x_static, w_static)
+    forget_gate = _CaffeForgetGate.apply if caffe_gradient else _forget_gate
     h, c, outputs = h_0.to(w_h.dtype), _at_least_float32(c_0), []
     for terms_t, cont_t in zip(terms, cont.unsqueeze(-1), strict=True):
         a_i, a_f, a_o, a_g = (terms_t + F.linear((cont_t * h).to(w_h.dtype), w_h)).chunk(4, dim=-1)
-        c = _ForgetGate.apply(a_f, cont_t) * c + torch.sigmoid(a_i) * torch.tanh(a_g)
+        c = forget_gate(a_f, cont_t) * c + torch.sigmoid(a_i) * torch.tanh(a_g)
         h = (torch.sigmoid(a_o) * torch.tanh(c)).to(x.dtype)
         outputs.append(h)
     return torch.stack(outputs), h, c

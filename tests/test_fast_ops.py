@@ -1,0 +1,76 @@
+"""The ops of the fast path: against their formula in double, its gradient, any layout and number of threads."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lrcn import Error
+from lrcn.ops import fast
+
+SETTINGS = st.tuples(
+    st.sampled_from([1, 3, 5, 7]),  # size
+    st.floats(0, 2),  # alpha
+    st.sampled_from([0.0, 0.5, 0.75, 1.0]),  # beta
+    st.floats(0.5, 3),  # k
+)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(1, 9), st.integers(1, 9)),
+    SETTINGS,
+    st.sampled_from([torch.contiguous_format, torch.channels_last]),
+    st.integers(0, 2**31),
+)
+def test_lrn_and_its_gradient_are_those_of_the_formula_in_double(shape, given_settings, layout, seed):
+    x = normal(*shape, seed=seed).contiguous(memory_format=layout).requires_grad_()
+    dy = normal(*shape, seed=seed + 1)
+    double = x.detach().double().requires_grad_()  # the formula in PyTorch's own ops, which autograd differentiates
+    y, expected = (fast.lrn_across_channels(tensor, *given_settings) for tensor in (x, double))
+    y.backward(dy)
+    expected.backward(dy.double())
+    # A few roundings of float32 each; the gradient is a difference of two terms of the size of dy.
+    torch.testing.assert_close(y.double(), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(x.grad.double(), double.grad, rtol=1e-5, atol=1e-5)
+
+
+def test_lrn_keeps_what_torch_asks_of_ops():
+    x = normal(2, 7, 5, 4).contiguous(memory_format=torch.channels_last)
+    setup = (5, 1e-2, 0.75, 1.0)
+    torch.library.opcheck(torch.ops.lrcn.fast_lrn.default, (x.clone().requires_grad_(), *setup))
+    torch.library.opcheck(torch.ops.lrcn.fast_lrn_backward.default, (normal(2, 7, 5, 4), x, *setup))
+
+
+def test_lrn_has_the_same_bits_with_any_number_of_threads():
+    x, dy = normal(3, 96, 31, 29), normal(3, 96, 31, 29, seed=1)
+
+    def run(threads):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            ops, setup = torch.ops.lrcn, (5, 1e-4, 0.75, 1.0)
+            return ops.fast_lrn(x, *setup), ops.fast_lrn_backward(dy, x, *setup)
+        finally:
+            torch.set_num_threads(before)
+
+    for one, three in zip(run(1), run(3), strict=True):
+        assert torch.equal(one.view(torch.int32), three.view(torch.int32))  # 0 ULP
+
+
+def test_lrn_refuses_what_it_does_not_compute():
+    lrn = torch.ops.lrcn.fast_lrn
+    with pytest.raises(RuntimeError, match="size: an odd number of channels expected, 4 given"):
+        lrn(normal(1, 7, 2, 2), 4, 1.0, 0.75, 1.0)
+    with pytest.raises(RuntimeError, match="x: float32 images with four axes expected"):
+        lrn(normal(7, 2, 2), 5, 1.0, 0.75, 1.0)
+    with pytest.raises(RuntimeError, match=r"dy: shape \[1, 7, 2, 2\] expected, \[1, 7, 2, 3\] given"):
+        torch.ops.lrcn.fast_lrn_backward(normal(1, 7, 2, 3), normal(1, 7, 2, 2), 5, 1.0, 0.75, 1.0)
+    x = normal(1, 7, 2, 2).requires_grad_()
+    (dx,) = torch.autograd.grad(lrn(x, 5, 1.0, 0.75, 1.0).square().sum(), x, create_graph=True)
+    with pytest.raises(Error, match="this op is differentiable once"):
+        dx.sum().backward()
