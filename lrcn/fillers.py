@@ -1,7 +1,7 @@
 """Initial values of parameters, as the `weight_filler` and `bias_filler` of a layer ask for them.
 
-Caffe's distributions, seeded by `random_seed` like everything else (see `lrcn.random`). Uniform numbers are made of the
-generator's words as Caffe's boost makes them; normal ones are not, and have other values than in Caffe.
+Caffe's distributions, drawn from its generator in its order (see `lrcn.random`), so that a network that begins with
+`random_seed` begins with the values that Caffe gives it.
 """
 
 import math
@@ -49,18 +49,8 @@ def fill(blob: Tensor, filler: Message) -> None:
 
 
 def _draw_uniform(shape: tuple[int, ...], low: np.float32, high: np.float32) -> np.ndarray:
-    """Numbers from `low` to `high`, both included, one word each (boost::uniform_real<float>)."""
-    count, end = math.prod(shape), np.nextafter(high, np.float32(np.inf))
-    values = np.empty(0, np.float32)
-    while len(values) < count:  # a word that rounds up to the end is drawn again
-        words = random.words(count - len(values))
-        drawn = words.astype(np.float32) / np.float32(2**32) * (end - low) + low
-        values = np.append(values, drawn[drawn < end])
-    return values.reshape(shape)
-
-
-def _draw_normal(shape: tuple[int, ...], mean: float, std: float) -> np.ndarray:
-    return np.random.default_rng(random.words(1)[0]).normal(mean, std, shape)
+    """Numbers from `low` to `high`, both included."""
+    return random.uniform(low, np.nextafter(high, np.float32(np.inf)), shape)
 
 
 def _constant(shape: tuple[int, ...], filler: Message) -> np.ndarray:
@@ -76,7 +66,7 @@ def _uniform(shape: tuple[int, ...], filler: Message) -> np.ndarray:
 def _gaussian(shape: tuple[int, ...], filler: Message) -> np.ndarray:
     if filler.std <= 0:
         raise Error(f"filler 'gaussian': std must be positive, {filler.std} was found")
-    values = _draw_normal(shape, filler.mean, filler.std)
+    values = random.normal(filler.mean, filler.std, shape)
     if filler.sparse == -1:
         return values
     if not 0 <= filler.sparse <= shape[0]:
@@ -90,7 +80,7 @@ def _xavier(shape: tuple[int, ...], filler: Message) -> np.ndarray:
 
 
 def _msra(shape: tuple[int, ...], filler: Message) -> np.ndarray:
-    return _draw_normal(shape, 0, np.sqrt(2 / _fan(shape, filler)))
+    return random.normal(0, np.sqrt(np.float32(2) / _fan(shape, filler)), shape)
 
 
 def _positive_unitball(shape: tuple[int, ...], filler: Message) -> np.ndarray:

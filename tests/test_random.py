@@ -1,4 +1,8 @@
-"""The generator of exact numerics, against published outputs of mt19937 and what Caffe drew."""
+"""The generator of exact numerics, against published outputs of mt19937, boost, and what Caffe drew."""
+
+import hashlib
+import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -50,14 +54,29 @@ def test_a_seed_out_of_range(seed):
         random.seed(seed)
 
 
-@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
-def test_bernoulli_compares_one_word_per_element(probability):
-    random.seed(3)
-    words = random.words(6000)
-    random.seed(3)
-    drawn = random.bernoulli(probability, (20, 300))
-    assert np.array_equal(drawn.ravel(), (words / (2**32 - 1) <= probability).astype(np.float32))
-    assert abs(drawn.mean() - probability) < 0.03  # five standard deviations of 6000 draws
+BOOST = json.loads((Path(__file__).parent / "data" / "boost_random.json").read_text())["cases"]
+
+
+@pytest.mark.parametrize("case", BOOST, ids=lambda case: f"{case['kind']}-{case['seed']}")
+def test_distributions_have_the_bits_of_boost(case):
+    a, b, shape = np.float32(case["a"]), np.float32(case["b"]), (case["count"],)
+    random.seed(case["seed"])
+    match case["kind"]:
+        case "uniform":
+            values = random.uniform(a, np.nextafter(b, np.float32(np.inf)), shape)
+        case "normal":
+            values = random.normal(a, b, shape)
+        case "bernoulli":
+            values = random.bernoulli(a, shape)
+    assert values[:4].tolist() == case["first"]
+    assert hashlib.sha256(values.tobytes()).hexdigest() == case["sha256"]  # 0 ULP
+    assert random.words(1)[0] == case["next_word"]
+
+
+@pytest.mark.parametrize("draw", [lambda shape: random.normal(0, 1, shape), lambda shape: random.bernoulli(0.4, shape)])
+def test_distributions_keep_the_shape(draw):
+    assert draw((3, 0, 2)).shape == (3, 0, 2)
+    assert draw((4, 5)).dtype == np.float32
 
 
 def test_bernoulli_without_a_chance_draws_nothing():
