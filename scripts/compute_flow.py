@@ -1,0 +1,85 @@
+"""Make the authors' flow images of frames or videos: DIR/.../NAME/flow_image_NAME.0002.jpg and on.
+
+FRAMES is a folder of images or a tree of such folders, VIDEOS a video file or a tree of them; the flow images stand in
+the same tree. A clip's folder appears when it is complete.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from lrcn import cli
+from lrcn.errors import Error
+from lrcn.flow import METHODS, write_flow_images
+from lrcn.flow.clips import find_clips
+from lrcn.flow.preview import write_preview
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Make what is asked for; returns 1 when the flow of some clips could not be computed (they are named), else 0."""
+    arguments = _parse(argv)
+    clips = find_clips(arguments.input)
+    present = [clip for clip in clips if (arguments.output / clip.place).exists()]
+    if present and not arguments.resume:
+        raise Error(
+            f"{arguments.output / present[0].place} is there already; "
+            "--resume keeps what is complete and makes the rest, another -o starts anew"
+        )
+    if arguments.preview:
+        write_preview(clips[0], arguments.preview, arguments.method)
+    failures = []
+    missing = [clip for clip in clips if clip not in present]
+    with tqdm(total=sum(clip.expected_frames() for clip in missing), unit="frame", disable=None) as progress:
+        for clip in missing:
+            frames = _counted(clip.frames(), progress)
+            folder = arguments.output / clip.place
+            try:
+                write_flow_images(frames, folder.parent, folder.name, arguments.method, arguments.workers)
+            except Error as error:
+                failures.append(f"{clip.path}: {error}" if str(clip.path) not in str(error) else str(error))
+    done = len(missing) - len(failures)
+    print(f"{done} clips written to {arguments.output}, {len(present)} there already, {len(failures)} failed")
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return cli.EXIT_FAILURE if failures else 0
+
+
+def _counted(frames: Iterator[np.ndarray], progress: tqdm) -> Iterator[np.ndarray]:
+    for frame in frames:
+        yield frame
+        progress.update()
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("input", type=Path, metavar="FRAMES|VIDEOS", help="frames, a video, or a tree of folders")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="receives the flow images")
+    parser.add_argument(
+        "--method", choices=METHODS, default="brox", help="brox: the paper's (default); dis, farneback: OpenCV's"
+    )
+    parser.add_argument(
+        "--workers", type=_positive, default=os.cpu_count(), help="pairs computed at once (default: %(default)s)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on after an interruption: keep complete clips")
+    parser.add_argument(
+        "--preview", type=Path, metavar="PNG", help="also draw frames and flow of the first clip side by side"
+    )
+    return parser.parse_args(argv)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+_positive.__name__ = "positive integer"  # the name in argparse's message: "invalid positive integer value: 'x'"
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,162 @@
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from flow_material import frame, texture
+
+from lrcn import cli
+
+SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "compute_flow.py"
+
+
+@pytest.fixture
+def compute(capsys):
+    """Calls the script as a shell does; gives its exit status and what it printed."""
+    main = runpy.run_path(str(SCRIPT))["main"]
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.run(lambda: main([str(argument) for argument in arguments]))
+        printed = capsys.readouterr()
+        return SimpleNamespace(status=end.value.code, stdout=printed.out, stderr=printed.err)
+
+    return call
+
+
+def write_frames(folder, count=3, size=(48, 64), first=1):
+    """A texture that moves two pixels to the right from frame to frame."""
+    folder.mkdir(parents=True)
+    image = frame(texture(1, *size))
+    for number in range(first, first + count):
+        cv2.imwrite(str(folder / f"{folder.name}.{number:04d}.png"), np.roll(image, 2 * number, axis=1))
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """Two clips in folders of their actions."""
+    for action in ("Juggling", "Surfing"):
+        write_frames(tmp_path / "frames" / action / f"v_{action}_g01_c01")
+    return tmp_path / "frames"
+
+
+def test_a_tree_of_frames(compute, frames, tmp_path):
+    result = compute(frames, "-o", tmp_path / "flow")
+    assert result.status == 0, result.stderr
+    assert "2 clips written" in result.stdout
+    for action in ("Juggling", "Surfing"):
+        name = f"v_{action}_g01_c01"
+        images = sorted((tmp_path / "flow" / action / name).iterdir())
+        assert [path.name for path in images] == [f"flow_image_{name}.{number:04d}.jpg" for number in (2, 3)]
+        middle = cv2.imread(str(images[0]))[10:-10, 10:-10, ::-1].reshape(-1, 3)
+        assert np.abs(np.median(middle, axis=0) - (160, 128, 160)).max() <= 1
+
+
+@pytest.mark.parametrize("method", ["dis", "farneback"])
+def test_one_folder_with_another_method(compute, frames, tmp_path, method):
+    clip = frames / "Surfing" / "v_Surfing_g01_c01"
+    assert compute(clip, "-o", tmp_path / "flow", "--method", method, "--workers", 1).status == 0
+    assert len(list((tmp_path / "flow" / "v_Surfing_g01_c01").iterdir())) == 2
+
+
+def test_videos(compute, tmp_path):
+    path = tmp_path / "videos" / "Surfing" / "v_Surfing_g01_c01.avi"
+    path.parent.mkdir(parents=True)
+    writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*"MJPG"), 30, (64, 48))
+    for number in range(4):
+        writer.write(np.roll(frame(texture(1, 48, 64)), number, axis=1))
+    writer.release()
+    assert compute(tmp_path / "videos", "-o", tmp_path / "flow").status == 0
+    assert len(list((tmp_path / "flow" / "Surfing" / "v_Surfing_g01_c01").iterdir())) == 3
+
+
+def test_resume_keeps_what_is_complete(compute, frames, tmp_path):
+    write_frames(frames / "Zumba" / "v_Zumba_g01_c01")
+    done = tmp_path / "flow" / "Juggling" / "v_Juggling_g01_c01"
+    done.mkdir(parents=True)
+    (done / "flow_image_v_Juggling_g01_c01.0002.jpg").write_bytes(b"kept")
+    (tmp_path / "flow" / "Surfing" / ".v_Surfing_g01_c01.partial").mkdir(parents=True)  # what an interruption leaves
+    refused = compute(frames, "-o", tmp_path / "flow")
+    assert refused.status == cli.EXIT_USER_ERROR
+    assert "is there already" in refused.stderr and "--resume" in refused.stderr
+    resumed = compute(frames, "-o", tmp_path / "flow", "--resume")
+    assert resumed.status == 0
+    assert "2 clips written" in resumed.stdout and "1 there already" in resumed.stdout
+    assert [path.read_bytes() for path in done.iterdir()] == [b"kept"]
+    assert [path.name for path in (tmp_path / "flow" / "Surfing").iterdir()] == ["v_Surfing_g01_c01"]
+
+
+def test_preview(compute, frames, tmp_path):
+    picture = tmp_path / "preview.png"
+    assert compute(frames, "-o", tmp_path / "flow", "--preview", picture).status == 0
+    image = cv2.imread(str(picture))
+    assert image.shape[1] == 1200  # six columns
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 100
+
+
+def damage(folder, kind):
+    images = sorted(folder.iterdir())
+    if kind == "size":
+        cv2.imwrite(str(images[2]), np.zeros((40, 64, 3), np.uint8))
+    elif kind == "single":
+        for image in images[1:]:
+            image.unlink()
+    elif kind == "grey":
+        cv2.imwrite(str(images[1]), np.zeros((48, 64), np.uint8))
+    elif kind == "small":
+        for image in images:
+            cv2.imwrite(str(image), np.zeros((8, 64, 3), np.uint8))
+    elif kind == "unreadable":
+        images[1].write_bytes(b"no image")
+    elif kind == "cut":
+        content = cv2.imencode(".jpg", frame(texture(1, 48, 64)))[1].tobytes()
+        images[1].unlink()
+        images[1].with_suffix(".jpg").write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("size", "c01.0003.png has 64x40 pixels, the frame before it 64x48"),
+        ("single", "at least two frames, found 1"),
+        ("grey", "c01.0002.png: a grey image"),
+        ("small", "at least 10 pixels each way"),
+        ("unreadable", "c01.0002.png: not a readable image"),
+        ("cut", "c01.0002.jpg: not a readable image (it breaks off)"),
+    ],
+)
+def test_a_bad_clip_is_named_and_the_rest_finished(compute, frames, tmp_path, kind, message):
+    bad = frames / "Juggling" / "v_Juggling_g01_c01"
+    damage(bad, kind)
+    result = compute(frames, "-o", tmp_path / "flow")
+    assert result.status == cli.EXIT_FAILURE
+    assert message in result.stderr and str(bad) in result.stderr
+    written = sorted(path.name for path in (tmp_path / "flow").rglob("*") if path.is_file())
+    assert written == [f"flow_image_v_Surfing_g01_c01.{number:04d}.jpg" for number in (2, 3)]
+    assert not list((tmp_path / "flow").rglob(".*"))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["absent", "-o", "out"], "no such folder or video"),
+        (["empty", "-o", "out"], "neither images nor videos"),
+        (["empty", "-o", "out", "--workers", "0"], "invalid positive integer"),
+        (["empty", "-o", "out", "--method", "horn"], "invalid choice: 'horn'"),
+    ],
+)
+def test_mistakes_end_with_a_message(compute, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    result = compute(*arguments)
+    assert result.status != 0
+    assert message in result.stderr
+
+
+def test_two_clips_of_one_place(compute, frames, tmp_path):
+    (frames / "Surfing" / "v_Surfing_g01_c01.avi").write_bytes(b"")
+    result = compute(frames, "-o", tmp_path / "flow")
+    assert result.status == cli.EXIT_USER_ERROR
+    assert "would be written to one folder" in result.stderr
