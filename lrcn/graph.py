@@ -47,6 +47,30 @@ def insert_splits(net: Message) -> Message:
     return split
 
 
+def origin(net: Message, layer: Message, bottom: int) -> list[Message]:
+    """The layers that a bottom comes through, first bottoms followed back to a layer without any, nearest first."""
+    position = next(index for index, other in enumerate(net.layer) if other.name == layer.name)
+    path, blob = [], layer.bottom[bottom]
+    for other in reversed(net.layer[:position]):
+        if blob in other.top:
+            path.append(other)
+            if not other.bottom:
+                break
+            blob = other.bottom[0]
+    return path
+
+
+def clip_marker_origins(net: Message) -> dict[str, list[Message]]:
+    """For each recurrent layer, by its name, the layers that its clip markers come through, their source last."""
+    return {layer.name: origin(net, layer, 1) for layer in net.layer if layer.type in ("LSTM", "RNN")}
+
+
+def time_major_sources(net: Message) -> set[str]:
+    """The names of the layers without bottoms that hand out clip markers as (T, N): axis 0 of their tops is time."""
+    ways = clip_marker_origins(net).values()
+    return {source.name for *between, source in ways if all(layer.type == "Split" for layer in between)}
+
+
 def _split_name(net: Message, source: tuple[int, int]) -> str:
     position, index = source
     layer = net.layer[position]

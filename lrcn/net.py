@@ -1,7 +1,7 @@
 """A Caffe network as an `nn.Module`."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from . import ops
 from .convert import load_weights
 from .errors import Error
 from .fillers import fill
-from .graph import insert_splits
+from .graph import clip_marker_origins, insert_splits, time_major_sources
 from .layers import LAYERS, Layer, Source
 from .loading import LoadReport, load
+from .processes import ALONE, Processes
 
 
 class Net(nn.Module):
@@ -41,6 +42,8 @@ class Net(nn.Module):
         level (int): chooses layers by their rules.
         stages (Iterable[str]): likewise.
         allow_missing (bool): whether layers that the weights file lacks may keep their initial values.
+        processes (Processes): those that share every batch. Data layers hand out this process's share; losses and
+            accuracies are those of the whole batch, and what each process finds as gradient adds up to its gradient.
 
     Attributes:
         definition (Message): the definition after the rules chose its layers, in the current format.
@@ -65,8 +68,10 @@ class Net(nn.Module):
         level: int = 0,
         stages: Iterable[str] = (),
         allow_missing: bool = False,
+        processes: Processes = ALONE,
     ):
         super().__init__()
+        self.processes = processes
         self.ops = ops.numerics(numerics)
         self.numerics = numerics
         if phase not in ("TEST", "TRAIN"):
@@ -79,12 +84,13 @@ class Net(nn.Module):
         self.inputs: dict[str, tuple[int, ...]] = {}
         self.blob_shapes: dict[str, tuple[int, ...]] = {}
         self.loss_weights: dict[str, float] = {}
+        self._batch_losses: set[str] = set()
         self.training = phase == "TRAIN"
         self._build()
         self.outputs = self._unread(list(self._layers))
         self.load_report = LoadReport()
         if weights is not None:
-            source = "weights" if isinstance(weights, Weights) else os.fspath(weights)
+            source = (weights.path or "weights") if isinstance(weights, Weights) else os.fspath(weights)
             found = weights if isinstance(weights, Weights) else load_weights(weights)
             self.load_report = load(self.params, found, source, allow_missing)
         self._fill_missing()
@@ -94,6 +100,7 @@ class Net(nn.Module):
         self.layers = nn.ModuleList()
         shared: dict[str, nn.Parameter] = {}
         blobs: dict[str, Tensor] = {}
+        time_major = time_major_sources(self.graph)
         for definition in self.graph.layer:
             if definition.name in self._layers:
                 raise Error(f"two layers are called {definition.name!r}; layers are known by their names")
@@ -105,9 +112,10 @@ class Net(nn.Module):
             definition.phase = "TRAIN" if self.training else "TEST"
             with _naming(definition):
                 bottoms = [blobs[name] for name in definition.bottom]
-                layer = LAYERS[definition.type](definition, self.ops, bottoms).train(self.training)
+                layer = LAYERS[definition.type](definition, self.ops, bottoms, self.processes).train(self.training)
                 _share_blobs(layer, shared)
                 if isinstance(layer, Source):
+                    layer.item_axis = int(definition.name in time_major)
                     self.inputs.update(zip(definition.top, layer.declared_shapes(), strict=True))
                     tops = tuple(torch.empty(shape, device="meta") for shape in layer.declared_shapes())
                 else:
@@ -115,10 +123,50 @@ class Net(nn.Module):
                 _check_tops(definition, tops)
             blobs.update(zip(definition.top, tops, strict=True))
             self.loss_weights.update((top, w) for top, w in zip(definition.top, layer.loss_weights, strict=False) if w)
+            if layer.is_loss:
+                self._batch_losses.update(definition.top)
             self._layers[definition.name] = layer
             self.layers.append(layer)
         self.blob_shapes = {name: tuple(blob.shape) for name, blob in blobs.items()}
+        if self.processes.count > 1:
+            self._check_streams()
         self._give_blobs_memory()
+
+    def _check_streams(self) -> None:
+        """Raise `Error` where a recurrent layer would not get whole streams as this process's share.
+
+        Its steps must be as many as they would be for the whole batch.
+        """
+        ways = clip_marker_origins(self.graph)
+        blobs: dict[str, Tensor] = {}
+        for layer in self.layers:
+            definition = layer.definition
+            bottoms = [blobs[name] for name in definition.bottom]
+            with _naming(definition):
+                if isinstance(layer, Source):
+                    tops = tuple(torch.empty(shape, device="meta") for shape in layer.whole_shapes())
+                else:
+                    tops = _as_tuple(layer(*bottoms))
+                if definition.name in ways:
+                    *between, source = ways[definition.name]
+                    self._check_steps(definition.bottom[0], len(bottoms[0]))
+                    self._check_clip_markers(self._layers[source.name], between)
+            blobs.update(zip(definition.top, tops, strict=True))
+
+    def _check_steps(self, blob: str, steps: int) -> None:
+        shape = self.blob_shapes[blob]
+        if shape[0] != steps:
+            raise Error(
+                f"{self.processes.count} processes share its streams, and its input {blob!r} should keep its {steps} "
+                f"steps; it has shape {shape}: a Reshape before it fixes the number of streams; write dim: -1 for that"
+            )
+
+    def _check_clip_markers(self, source: Layer, between: list[Message]) -> None:
+        if isinstance(source, Source) and not source.shares_streams and any(way.type == "Reshape" for way in between):
+            raise Error(
+                f"{self.processes.count} processes cannot share its streams: its clip markers come from "
+                f"{source.definition.name!r} as flat rows; let that layer hand them out as (T, N), without a Reshape"
+            )
 
     def _give_blobs_memory(self) -> None:
         given: dict[nn.Parameter, nn.Parameter] = {}
@@ -201,7 +249,11 @@ class Net(nn.Module):
         missing = [name for name in self.loss_weights if name not in blobs]
         if missing:
             raise Error(f"blob {missing[0]!r} is part of the loss and was not passed; ask forward for it by blobs=")
-        return sum((blobs[name] * weight).sum() for name, weight in self.loss_weights.items())
+        return sum(self._whole_batch(name, (blobs[name] * weight).sum()) for name, weight in self.loss_weights.items())
+
+    def _whole_batch(self, name: str, loss: Tensor) -> Tensor:
+        """Layers that are losses know the whole batch; what others add to the loss is this process's part."""
+        return loss if name in self._batch_losses else self.processes.sum(loss)
 
     @property
     def params(self) -> dict[str, list[nn.Parameter]]:
@@ -218,6 +270,21 @@ class Net(nn.Module):
         """Make all recurrent layers begin the next pass with zeros."""
         for layer in self.layers:
             layer.reset_state()
+
+    def state(self, streams: int) -> dict[str, list[Tensor]]:
+        """What the recurrent layers carry into the next pass, by layer: for an LSTM h and c, (streams, H) each.
+
+        Rows may be left out, reordered and repeated before they go to `set_state`, as a beam search needs it.
+
+        Args:
+            streams (int): N of the last pass.
+        """
+        return {name: state for name, layer in self._layers.items() if (state := layer.state(streams))}
+
+    def set_state(self, state: Mapping[str, Sequence[Tensor]]) -> None:
+        """Begin the next pass, of as many streams as there are rows, from what `state` returned."""
+        for name, values in state.items():
+            self._layers[name].set_state(values)
 
     def _apply(self, fn, recurse=True):
         moved = fn(torch.empty(0))

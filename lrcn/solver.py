@@ -25,11 +25,14 @@ from prototxt_import import Message, read_net, read_solver
 from . import random
 from . import snapshot as files
 from .convert import load_weights
+from .data_parallel import DataParallel
 from .errors import Error
 from .layers import Layer
 from .loading import LEGACY_AXES, LoadReport, load
+from .memory import keep_freed_memory
 from .net import Net
 from .ops import exact_updates, fast_updates
+from .processes import ALONE, Processes
 
 UPDATES = {"exact": exact_updates, "fast": fast_updates}
 
@@ -62,7 +65,8 @@ class Step:
         loss (float): the weighted sum of the losses, mean over `iter_size` passes.
         smoothed_loss (float): its mean over the last `average_loss` iterations.
         rate (float): the learning rate.
-        outputs (dict[str, Tensor]): the outputs of the last pass, and the blobs asked for.
+        outputs (dict[str, Tensor]): the outputs of the last pass, and the blobs asked for. Of several processes, losses
+            and accuracies are those of the whole batch, other blobs those of this process's share.
     """
 
     iteration: int
@@ -118,6 +122,9 @@ class Solver:
             each, the layers that the network has by name. They come after those that the definition names.
         numerics (str): "exact" has Caffe's bits; "fast" is PyTorch's own arithmetic, on any device.
         device (str | torch.device): where to train; exact numerics stays on the CPU.
+        processes (Processes): those that train together, each with a solver of the same definition. They share every
+            batch: its size, the draws that make it and all settings are those of one process. Dropout has a stream of
+            masks of its own in each. All must call the same methods in the same order.
 
     Attributes:
         net (Net): the network in training.
@@ -140,7 +147,9 @@ class Solver:
         weights: Sequence[str | os.PathLike] = (),
         numerics: str = "exact",
         device: str | torch.device = "cpu",
+        processes: Processes = ALONE,
     ):
+        self.processes = processes
         self.folder = Path()
         if not isinstance(definition, Message):
             self.folder = Path(definition).parent
@@ -150,6 +159,7 @@ class Solver:
         if definition.random_seed >= 0:
             random.seed(definition.random_seed % 2**32)
             torch.manual_seed(definition.random_seed)
+        random.restore(processes.first(random.state))
         self.net = self._train_net(numerics)
         self.test_nets = self._test_nets(numerics)
         named = [name.strip() for names in definition.weights for name in names.split(",")]
@@ -157,7 +167,12 @@ class Solver:
         self.net.to(device)
         for test_net in self.test_nets:
             _share_parameters(test_net, self.net)
+        if processes.rank:
+            _seed_dropout(processes.rank)
+        self._passes = DataParallel(self.net, processes)
         self.updates = UPDATES[numerics]
+        if numerics == "fast" and self.net.device.type == "cpu":
+            keep_freed_memory()
         self.learnables = learnable_blobs(self.net)
         self.history = [
             torch.zeros_like(blob.parameter, requires_grad=False)
@@ -173,6 +188,7 @@ class Solver:
 
         Args:
             batches: one mapping per pass, from the names of input blobs to arrays; not needed where data layers read.
+                Each process passes its share.
 
         Yields:
             What happened, as it happens. Leaving the loop between two events leaves the solver whole: `snapshot`,
@@ -183,7 +199,7 @@ class Solver:
         """
         definition = self.definition
         if definition.snapshot or definition.snapshot_after_train:
-            self._check_snapshot_prefix()
+            self.processes.first(self._check_snapshot_prefix)
         while self.iteration < definition.max_iter:
             if self._is_due(definition.test_interval) and (self.iteration or definition.test_initialization):
                 yield from self.test()
@@ -214,17 +230,16 @@ class Solver:
         self._clear_gradients()
         total = np.float32(0)
         for index in range(passes):
-            outputs = self.net(**(inputs[index % len(inputs)] if inputs else {}), blobs=blobs)
-            loss = self.net.loss(outputs)
-            total += np.float32(loss.item())
-            if not np.isfinite(total):
-                raise Error(self._divergence_message(float(total)))
-            loss.backward()
+            with self._passes.adding_up(last=index == passes - 1):
+                outputs, loss = self._passes(**(inputs[index % len(inputs)] if inputs else {}), blobs=blobs)
+                total += np.float32(loss.item())
+                if not np.isfinite(total):
+                    raise Error(self._divergence_message(float(total)))
+                loss.backward()
         self._update(rate)
         loss = float(total / np.float32(passes))
         self._losses.append(loss)
         self.iteration += 1
-        outputs = {name: value.detach() for name, value in outputs.items()}
         return Step(self.iteration - 1, loss, sum(self._losses) / len(self._losses), rate, outputs)
 
     def test(self) -> Iterator[Scores]:
@@ -246,10 +261,16 @@ class Solver:
     def snapshot(self) -> Snapshot:
         """Write a snapshot of this moment, which `restore` and Caffe continue from; see `lrcn.snapshot`.
 
+        Of several processes, the first writes.
+
         Raises:
             Error: the definition has no snapshot_prefix, or a parameter is not finite: a snapshot before is the better.
             OSError: a file cannot be written; files of the same name stay as they were.
         """
+        carried = self._carried_by_all()
+        return self.processes.first(lambda: self._write_snapshot(carried))
+
+    def _write_snapshot(self, carried: Mapping[str, Tensor]) -> Snapshot:
         self._check_snapshot_prefix()
         damaged = next((blob.name for blob in self.learnables if not blob.parameter.isfinite().all()), None)
         if damaged:
@@ -261,7 +282,7 @@ class Solver:
         weights = files.weights_path(prefix, self.iteration, hdf5)
         state = files.state_path(prefix, self.iteration, hdf5)
         files.write_weights(weights, self.net, diffs=self.definition.snapshot_diff)
-        files.write_carried(files.carried_path(state), self.iteration, self._carried())
+        files.write_carried(files.carried_path(state), self.iteration, carried)
         history = [blob.float().cpu().contiguous().numpy() for blob in self.history]
         found = files.SolverState(self.iteration, str(weights), self.current_step, history)
         files.write_state(state, found)
@@ -274,7 +295,8 @@ class Solver:
             path: the solver's state, a `.solverstate` or `.solverstate.h5`.
 
         Raises:
-            Error: the snapshot is of another network or solver, its weights are missing, or this solver has trained.
+            Error: the snapshot is of another network, solver or number of processes, its weights are missing, or this
+                solver has trained.
             FormatError: a file is damaged.
         """
         if self.iteration:
@@ -291,7 +313,7 @@ class Solver:
         self._losses.clear()
         carried = files.carried_path(path)
         if carried.is_file():
-            self._carry_on(files.read_carried(carried, self.iteration))
+            self._carry_on(self._own_part(files.read_carried(carried, self.iteration), carried))
 
     def _train_net(self, numerics: str) -> Net:
         fields = ("net", "net_param", "train_net", "train_net_param")
@@ -335,7 +357,8 @@ class Solver:
         for declared in (net.state, state):
             phase = declared.phase if declared.has("phase") else phase
         level = state.level if state.has("level") else net.state.level
-        return Net(net, numerics=numerics, phase=phase, level=level, stages=[*net.state.stage, *state.stage])
+        stages = [*net.state.stage, *state.stage]
+        return Net(net, numerics=numerics, phase=phase, level=level, stages=stages, processes=self.processes)
 
     def _load(self, path: Path) -> LoadReport:
         return load(self.net.params, load_weights(path), path, allow_missing=True)
@@ -440,8 +463,25 @@ class Solver:
         if self.net.device.type == "cuda":
             carried["random/cuda"] = torch.cuda.get_rng_state(self.net.device)
         for place, layer in self._layers_by_place():
-            carried |= {f"layer/{place}/{index}": value for index, value in enumerate(layer.carried())}
+            carried |= {f"layer/{place}/{index}": value.cpu() for index, value in enumerate(layer.carried())}
         return carried
+
+    def _carried_by_all(self) -> dict[str, Tensor]:
+        """What each process carries, by `RANK/NAME`."""
+        by_rank = self.processes.gather(self._carried())
+        return {f"{rank}/{name}": value for rank, carried in enumerate(by_rank) for name, value in carried.items()}
+
+    def _own_part(self, carried: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+        """Of what was carried by all, this process's."""
+        ranks = {name.partition("/")[0] for name in carried}
+        if ranks != set(map(str, range(self.processes.count))):
+            raise Error(
+                f"{path}: the number of processes that go on must be the one that wrote this; found those of "
+                f"{len(ranks)}, and this run has {self.processes.count}. Start as many, or remove this file to go on "
+                "as from a snapshot of Caffe's, which has no states and no place in the data"
+            )
+        own = f"{self.processes.rank}/"
+        return {name.removeprefix(own): value for name, value in carried.items() if name.startswith(own)}
 
     def _carry_on(self, carried: Mapping[str, Tensor]) -> None:
         words = carried["random/words"].numpy().astype(np.uint32)
@@ -545,6 +585,13 @@ def learnable_blobs(net: Net) -> list[Learnable]:
                         )
                     setattr(blob, field, value)
     return list(found.values())
+
+
+def _seed_dropout(rank: int) -> None:
+    """Part the generators of processes that drew alike so far; the first process keeps its own."""
+    seed = (int(random.words(1)[0]) + rank) % 2**32
+    random.seed(seed)
+    torch.manual_seed(seed)
 
 
 def _share_parameters(net: Net, source: Net) -> None:

@@ -1,4 +1,4 @@
-"""What a training run leaves behind besides snapshots: lines on the console, a table of numbers, a picture."""
+"""What a training run leaves behind besides snapshots: lines on the console, its numbers in two logs, a picture."""
 
 import csv
 import os
@@ -76,10 +76,49 @@ class Log:
 
     def add(self, event: Step | Scores | Snapshot) -> None:
         """Take in what happened; snapshots have no numbers."""
+        phase = phase_name(event)
         for name, value in numbers(event).items():
-            phase = f"test {event.index}" if isinstance(event, Scores) else "train"
             self._writer.writerow((event.iteration, phase, name, repr(value)))
         self._file.flush()
+
+
+class TensorBoardLog:
+    """The same numbers for TensorBoard, which shows them while they come in: scalars `PHASE/NAME`, in float32.
+
+    Every number is on the disk before the next iteration.
+
+    Args:
+        folder: where the event files go, made if it is not there. What is there already stays; of it, TensorBoard shows
+            what came before `iteration`.
+        iteration: where the run begins.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: str | os.PathLike, iteration: int):
+        # Here, not above: only a run that logs waits for this import.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=iteration)
+
+    def __enter__(self) -> "TensorBoardLog":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._writer.close()
+
+    def add(self, event: Step | Scores | Snapshot) -> None:
+        """Take in what happened; snapshots have no numbers."""
+        phase = phase_name(event)
+        for name, value in numbers(event).items():
+            self._writer.add_scalar(f"{phase}/{name}", value, event.iteration)
+        self._writer.flush()
+
+
+def phase_name(event: Step | Scores | Snapshot) -> str:
+    """Where the numbers of an event come from: "train", or "test K" for test network K."""
+    return f"test {event.index}" if isinstance(event, Scores) else "train"
 
 
 def numbers(event: Step | Scores | Snapshot) -> dict[str, float]:

@@ -643,7 +643,8 @@ def drawn(data, tmp_path):
 class PlanOnly(video_sequence.VideoSequenceReader):
     """Loads nothing and returns the plan of a batch, as the record has it."""
 
-    def _load(self, frame):
+    def _load(self, planned):
+        frame, _ = planned
         return frame
 
     def _assemble(self, batch):
@@ -727,7 +728,9 @@ def test_frames_are_prepared_in_the_order_of_the_authors_code(name):
 
     def prepared(image, mirrored, crops):
         frame = video_sequence.PlannedFrame(None, 0, top=5, left=40, mirrored=mirrored)
-        return video_sequence.prepare_frame(image, frame, 100, stream, crops)
+        place = np.full((2, 3, 100, 100), np.nan, np.float32)[1]
+        video_sequence.prepare_frame(image, frame, place, stream, crops)
+        return place
 
     cropped = unit_image(image[5:105, 40:140])
     assert np.array_equal(prepared(image, False, True), caffe_image(cropped, stream))

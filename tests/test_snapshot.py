@@ -1,12 +1,9 @@
 """Snapshots: what is in them, resumed runs with the bits of whole ones, and what goes wrong."""
 
+import re
 import resource
 import shutil
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -209,48 +206,6 @@ def test_without_what_is_carried_a_run_resumes_as_in_caffe(tmp_path):
     assert bits(resumed) == bits(solver)
 
 
-SCRIPT = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from test_snapshot import batch, definition
-from lrcn.solver import Solver, Step
-from pathlib import Path
-
-folder = Path(sys.argv[2])
-solver = Solver(definition(folder / "s", snapshot=1, max_iter=20))
-states = sorted(folder.glob("s_iter_*.solverstate"), key=lambda path: int(path.stem.split("_")[-1]))
-if states:
-    solver.restore(states[-1])
-print("ready", flush=True)
-for event in solver.run(iter(lambda: batch(solver.iteration), None)):
-    pass
-"""
-
-
-def test_run_that_is_killed_at_any_moment_resumes_to_the_same_bits(tmp_path):
-    def start(folder):
-        folder.mkdir(exist_ok=True)
-        command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE)
-
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = start(whole)
-    assert process.communicate(timeout=120) == (b"ready\n", None)
-    generator = np.random.default_rng()
-    for _ in range(2):
-        process = start(killed)
-        process.stdout.readline()
-        time.sleep(generator.uniform(0, 0.2))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=120)
-    assert start(killed).wait(timeout=120) == 0
-    for suffix in ("caffemodel", "carried.safetensors"):
-        name = f"s_iter_20.{suffix}"
-        assert (whole / name).read_bytes() == (killed / name).read_bytes()
-    states = [read_state(folder / "s_iter_20.solverstate") for folder in (whole, killed)]
-    assert [blob.tobytes() for blob in states[0].history] == [blob.tobytes() for blob in states[1].history]
-
-
 # ---- what goes wrong
 
 
@@ -329,6 +284,21 @@ def test_diverged_parameters_are_not_written(tmp_path):
         "s_iter_0.solverstate",
     ]
     assert good.state.is_file()
+
+
+@FORMATS
+def test_diverging_run_says_where_and_keeps_the_last_good_snapshot(tmp_path, form):
+    fields = {"snapshot_format": form, "snapshot": 1, "max_iter": 100, "base_lr": 10.0, "lr_policy": "fixed"}
+    solver = Solver(definition(tmp_path / "s", **fields), numerics="fast")
+    with pytest.raises(Error) as raised:
+        list(solver.run(iter(lambda: batch(solver.iteration), None)))
+    found = re.match(r"iteration (\d+): (the loss is|parameter .* is not finite)", str(raised.value))
+    last = int(found[1]) - (found[2] != "the loss is")
+    assert last >= 1
+    resumed = Solver(definition(tmp_path / "s", **fields), numerics="fast")
+    resumed.restore(snapshot.state_path(tmp_path / "s", last, form == "HDF5"))
+    assert all(blob.parameter.isfinite().all() for blob in resumed.learnables)
+    assert not snapshot.state_path(tmp_path / "s", last + 1, form == "HDF5").exists()
 
 
 @FORMATS

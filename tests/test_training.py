@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lrcn import Error
-from lrcn.snapshot import read_state
+from lrcn.snapshot import SolverState, read_state, write_state
 from lrcn.training import Log, draw_curves, read_log
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
@@ -38,6 +40,18 @@ def prepare(folder, max_iter=10, net=NET):
 
 def train(*arguments):
     return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def tensorboard_rows(folder):
+    """What TensorBoard shows, as (iteration, PHASE/NAME, value)."""
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    return sorted((event.step, tag, event.value) for tag in events.Tags()["scalars"] for event in events.Scalars(tag))
+
+
+def table_rows(path):
+    """The same from the table; TensorBoard keeps float32."""
+    return sorted((iteration, f"{phase}/{name}", np.float32(value)) for iteration, phase, name, value in read_log(path))
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +85,27 @@ def test_log_and_curves_have_every_iteration(whole):
     assert (folder / "s_log.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_tensorboard_shows_the_numbers_of_the_table(whole):
+    folder, _ = whole
+    rows = tensorboard_rows(folder / "s_log.tensorboard")
+    assert {tag for _, tag, _ in rows} == {"train/loss", "train/lr", "test 0/accuracy", "test 0/loss"}
+    assert rows == table_rows(folder / "s_log.csv")
+
+
 def test_stopped_and_resumed_run_is_the_whole_one(whole, tmp_path):
     solver = prepare(tmp_path)
-    stopped = train("--solver", solver, "--iterations", 3)
+    stopped = train("--solver", solver, "--iterations", 7, "--tensorboard", tmp_path / "events")
     assert stopped.returncode == 0, stopped.stderr
-    resumed = train("--solver", solver, "--snapshot", tmp_path / "s_iter_3.solverstate")
+    resumed = train(
+        "--solver", solver, "--snapshot", tmp_path / "s_iter_4.solverstate", "--tensorboard", tmp_path / "events"
+    )
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on from iteration 3" in resumed.stdout
+    assert "going on from iteration 4" in resumed.stdout
     folder, _ = whole
     assert (tmp_path / "s_iter_10.caffemodel").read_bytes() == (folder / "s_iter_10.caffemodel").read_bytes()
     assert read_log(tmp_path / "s_log.csv") == read_log(folder / "s_log.csv")
+    assert len(list((tmp_path / "events").iterdir())) == 2
+    assert tensorboard_rows(tmp_path / "events") == table_rows(folder / "s_log.csv")
 
 
 def test_weights_are_taken_by_layer_name(whole, tmp_path):
@@ -105,13 +130,24 @@ def test_interrupt_takes_a_snapshot_and_stops(tmp_path):
     assert read_state(last).iteration > 4
 
 
-def test_what_a_user_does_wrong_ends_with_a_message(tmp_path):
+def test_what_a_user_does_wrong_ends_with_a_message(whole, tmp_path):
+    diverging, other = tmp_path / "diverging", tmp_path / "other"
+    diverging.mkdir(), other.mkdir()
+    Path(prepare(diverging)).write_text((SOLVER % (10, diverging / "s")).replace("base_lr: 0.1", "base_lr: 1e38"))
+    damaged = tmp_path / "damaged.solverstate.h5"
+    write_state(damaged, SolverState(3, "", 0, [np.ones((2, 3), np.float32)]))
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    state = whole[0] / "s_iter_4.solverstate"
     solver = prepare(tmp_path)
+    wider = prepare(other, net=NET.replace("dim: 4 dim: 3", "dim: 4 dim: 5"))
     (tmp_path / "net.prototxt").unlink()
     for arguments, message in [
         (["--solver", tmp_path / "absent.prototxt"], "absent.prototxt"),
         (["--solver", solver], "the network 'net.prototxt', which is not in"),
         (["--solver", solver, "--iterations", "0"], "--iterations must be 1 or more"),
+        (["--solver", diverging / "solver.prototxt"], "The training diverged"),
+        (["--solver", wider, "--snapshot", state], "the snapshot is of another network"),
+        (["--solver", wider, "--snapshot", damaged], f"{damaged}: not a readable solver state in HDF5"),
     ]:
         finished = train(*arguments)
         assert finished.returncode == 2

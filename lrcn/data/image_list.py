@@ -9,6 +9,7 @@ import numpy as np
 from prototxt_import import Message
 
 from ..errors import Error
+from ..processes import ALONE, Processes
 from .files import read_lines
 from .generators import MersenneTwister, process_draw
 from .prefetch import Prefetcher
@@ -33,6 +34,7 @@ class ImageListReader:
         definition (Message): the ImageDataParameter.
         transform (Transform): what happens to each image.
         depth (int): batches to load ahead.
+        processes (Processes): those that share every batch; each loads its share, all make the same random draws.
 
     Attributes:
         shapes (list[tuple[int, ...]]): of a batch of images and of one of labels.
@@ -41,12 +43,13 @@ class ImageListReader:
         Error: a list that is missing or not one, settings that do not go together, a first image that cannot be used.
     """
 
-    def __init__(self, definition: Message, transform: Transform, depth: int):
+    def __init__(self, definition: Message, transform: Transform, depth: int, processes: Processes = ALONE):
         for height, width in (("new_height", "new_width"), ("min_height", "min_width")):
             if (getattr(definition, height) > 0) != (getattr(definition, width) > 0):
                 raise Error(f"image_data_param: {height} and {width} must be given together")
         self.definition = definition
         self.transform = transform
+        self.processes = processes
         self.batch_size = definition.batch_size
         self._lines = read_image_list(definition.source)
         if definition.shuffle:
@@ -58,7 +61,8 @@ class ImageListReader:
                 f"{definition.source}: rand_skip asks to skip {self._position} images, the list has {len(self._lines)}"
             )
         first = self.read_image(self._lines[self._position][0])
-        self.shapes = [(self.batch_size, *transform.shape(*first.shape)), (self.batch_size,)]
+        size = processes.share_size(self.batch_size)
+        self.shapes = [(size, *transform.shape(*first.shape)), (size,)]
         transform.seed()
         self._images = Prefetcher(self._plan, self._load, stack, depth)
 
@@ -107,7 +111,7 @@ class ImageListReader:
                 self._position = 0
                 if self.definition.shuffle:
                     self._generator.shuffle(self._lines)
-        return plan
+        return self.processes.share(plan)
 
     def _load(self, item: ListedImage) -> tuple[np.ndarray, int]:
         image = self.read_image(item.path)

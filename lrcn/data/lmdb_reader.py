@@ -12,6 +12,7 @@ from prototxt_import import FormatError, Message
 from prototxt_import.wire import Decoder
 
 from ..errors import Error
+from ..processes import ALONE, Processes
 from .generators import process_draw
 from .image_list import channels_first, stack
 from .prefetch import Prefetcher
@@ -34,6 +35,7 @@ class LMDBReader:
     Args:
         definition (Message): the DataParameter.
         transform (Transform): what happens to each example.
+        processes (Processes): those that share every batch; each loads its share, all make the same random draws.
 
     Attributes:
         shapes (list[tuple[int, ...]]): of a batch of images and of one of labels.
@@ -42,7 +44,7 @@ class LMDBReader:
         Error: a data base that is missing, damaged or empty, or an example that is none.
     """
 
-    def __init__(self, definition: Message, transform: Transform):
+    def __init__(self, definition: Message, transform: Transform, processes: Processes = ALONE):
         if definition.backend != "LMDB":
             raise Error(
                 f"data_param: backend {definition.backend} cannot be read, LMDB can (backend: LMDB); "
@@ -50,13 +52,15 @@ class LMDBReader:
             )
         self.definition = definition
         self.transform = transform
+        self.processes = processes
         self.batch_size = definition.batch_size
         self._cursor = _open(definition.source)
         skipped = process_draw() % definition.rand_skip if definition.rand_skip else 0
         for _ in range(skipped):
             self._advance()
         image, _ = self._decode(self._place(), self._cursor.value())
-        self.shapes = [(self.batch_size, *transform.shape(*image.shape)), (self.batch_size,)]
+        size = processes.share_size(self.batch_size)
+        self.shapes = [(size, *transform.shape(*image.shape)), (size,)]
         transform.seed()
         self._examples = Prefetcher(self._plan, self._load, stack, definition.prefetch)
 
@@ -84,7 +88,7 @@ class LMDBReader:
         for _ in range(self.batch_size):
             plan.append(StoredExample(self._place(), self._cursor.value(), self.transform.draw()))
             self._advance()
-        return plan
+        return self.processes.share(plan)
 
     def _load(self, example: StoredExample) -> tuple[np.ndarray, int]:
         image, datum = self._decode(example.place, example.content)

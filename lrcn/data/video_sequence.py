@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from ..activity.lists import Video, VideoError, read_list
-from ..activity.preprocess import FRAME_SIZE, STREAMS, Stream, caffe_image, resize_image, unit_image
+from ..activity.preprocess import FRAME_SIZE, STREAMS, Stream, caffe_image, resize_image, unit_image, value_table
 from ..activity.sources import read_image
 from ..errors import Error
-from .image_list import stack
+from ..processes import ALONE, Processes
 from .prefetch import Prefetcher
 
 MODULE = "sequence_input_layer"
@@ -117,6 +118,7 @@ class VideoSequenceReader:
 
     Args:
         settings (VideoSettings): what to read.
+        processes (Processes): those that share every batch; each loads its share, all make the same random draws.
 
     Attributes:
         shapes (list[tuple[int, ...]]): of the images, the labels and the clip markers (cont) of a batch.
@@ -125,8 +127,9 @@ class VideoSequenceReader:
         Error: a list that is missing or wrong; a video without frames, or with too few.
     """
 
-    def __init__(self, settings: VideoSettings):
+    def __init__(self, settings: VideoSettings, processes: Processes = ALONE):
         self.settings = settings
+        self.processes = processes
         self.stream = STREAMS[settings.stream]
         if settings.size > min(FRAME_SIZE):
             raise Error(f"size {settings.size} is larger than frames of {FRAME_SIZE[1]}x{FRAME_SIZE[0]} pixels")
@@ -136,7 +139,7 @@ class VideoSequenceReader:
             raise Error(f"{settings.source}: {error.strerror}; the list of videos was expected") from None
         self._videos = [find_frames(Path(settings.frames), video, settings.clip_length) for video in videos]
         self._position = 0
-        frames = settings.videos * settings.clip_length
+        frames = processes.share_size(settings.videos) * settings.clip_length
         self.shapes = [(frames, 3, settings.size, settings.size), (frames,), (frames,)]
         _random.seed(10)
         # One batch ahead, planned when the one before it is handed out: layers that share the draws need this order.
@@ -145,9 +148,14 @@ class VideoSequenceReader:
     def read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The next batch: images (T * N, 3, size, size), labels (T * N,) and clip markers (T * N,), float32.
 
-        A clip marker is 0 on the first step of a clip and 1 on the others.
+        N is this process's share of the clips. A clip marker is 0 on the first step of a clip and 1 on the others.
         """
         return self._frames.read()
+
+    @property
+    def seconds_waited(self) -> float:
+        """How long `read` has waited for frames that were not there yet."""
+        return self._frames.seconds_waited
 
     def skip(self) -> None:
         """Pass over a batch."""
@@ -157,27 +165,32 @@ class VideoSequenceReader:
         """Stop loading ahead."""
         self._frames.close()
 
-    def _plan(self) -> list[PlannedFrame]:
-        """The frames of the next batch, time-major."""
+    def _plan(self) -> list[tuple[PlannedFrame, np.ndarray]]:
+        """This process's frames of the next batch, time-major, and for each its place in the batch."""
         count = self.settings.videos
         clips = []
         for index in range(count):
             clips.append(_plan_clip(self._videos[(self._position + index) % len(self._videos)], self.settings))
         self._position = (self._position + count) % len(self._videos)
-        return [frame for step in zip(*clips, strict=True) for frame in step]
+        frames = [frame for step in zip(*self.processes.share(clips), strict=True) for frame in step]
+        return list(zip(frames, np.empty(self.shapes[0], np.float32), strict=True))
 
-    def _load(self, frame: PlannedFrame) -> tuple[np.ndarray, int]:
+    def _load(self, planned: tuple[PlannedFrame, np.ndarray]) -> tuple[np.ndarray, int]:
+        """Fill a frame's place in the batch; returns the batch and the frame's label."""
+        frame, place = planned
         try:
             image = read_image(frame.path)
         except OSError as error:
             raise Error(f"{frame.path}: {error.strerror}; a frame was expected") from None
         crops = frame.mirrored or self.settings.quirks == "none"
-        return prepare_frame(image, frame, self.settings.size, self.stream, crops), frame.label
+        prepare_frame(image, frame, place, self.stream, crops)
+        return place.base, frame.label
 
     def _assemble(self, frames: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        images, labels = stack(frames)
+        batches, labels = zip(*frames, strict=True)
+        images, labels = batches[0], np.array(labels, np.float32)
         markers = np.ones(len(images), np.float32)
-        markers[: self.settings.videos] = 0
+        markers[: len(markers) // self.settings.clip_length] = 0
         return images, labels, markers
 
 
@@ -192,26 +205,35 @@ def _plan_clip(frames: Frames, settings: VideoSettings) -> list[PlannedFrame]:
     return [PlannedFrame(frames.path(number), frames.label, top, left, mirrored) for number in numbers]
 
 
-def prepare_frame(image: np.ndarray, frame: PlannedFrame, size: int, stream: Stream, crops: bool) -> np.ndarray:
-    """One frame (rows, columns, RGB; uint8) as the network sees it: (BGR, size, size) float32 minus the mean.
+def prepare_frame(image: np.ndarray, frame: PlannedFrame, place: np.ndarray, stream: Stream, crops: bool) -> None:
+    """Fill `place` (BGR, size, size) float32 with one frame (rows, columns, RGB; uint8) as the network sees it.
 
     Frames with a side shorter than 240x320 are resized to that. A frame is mirrored before it is cropped; one that is
     not cropped is shrunk.
     """
+    size = place.shape[1]
     is_small = image.shape[0] < FRAME_SIZE[0] or image.shape[1] < FRAME_SIZE[1]
+    turns_x = frame.mirrored and stream.name == "flow"
     if is_small:
         image = resize_image(unit_image(image), FRAME_SIZE)
     if frame.mirrored:
-        image = image[:, ::-1]
+        image = cv2.flip(image, 1)
     if crops:
         image = image[frame.top : frame.top + size, frame.left : frame.left + size]
+    if image.dtype == np.uint8 and image.shape[:2] == (size, size):
+        # Value by value from a table: the same bits, in a fraction of the time.
+        planes = reversed(cv2.split(np.ascontiguousarray(image)))
+        tables = value_table(stream, turns_x, "cpu").numpy()
+        for plane, table, target in zip(planes, tables, place, strict=True):
+            cv2.LUT(plane, table[None], dst=target)
+        return
     if not is_small:
         image = unit_image(image)
-    if frame.mirrored and stream.name == "flow":
+    if turns_x:
         image[:, :, 0] = 1 - image[:, :, 0]
     if image.shape[:2] != (size, size):
         image = resize_image(image, (size, size))
-    return caffe_image(image, stream)
+    place[...] = caffe_image(image, stream)
 
 
 def find_frames(folder: Path, video: Video, clip_length: int) -> Frames:

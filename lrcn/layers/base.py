@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from prototxt_import import Message
 
 from ..errors import Error
+from ..processes import ALONE, Processes
 
 LAYERS: dict[str, type["Layer"]] = {}
 
@@ -34,6 +35,8 @@ class Layer(nn.Module):
         definition (Message): the LayerParameter.
         ops (ModuleType): the numerics, `lrcn.ops.exact` or `lrcn.ops.fast`.
         bottoms (Sequence[Tensor]): tensors on the meta device; only their shapes count.
+        processes (Processes): those that share every batch. What describes a whole batch (a loss, an accuracy) is that
+            of the batch of all processes.
 
     Attributes:
         loss_weights (list[float]): for each top what it counts for in the network's loss; 0 for what is no loss.
@@ -43,10 +46,11 @@ class Layer(nn.Module):
 
     is_loss = False  # whether the first top is a loss unless the definition says otherwise
 
-    def __init__(self, definition: Message, ops: ModuleType, bottoms: Sequence[Tensor]):
+    def __init__(self, definition: Message, ops: ModuleType, bottoms: Sequence[Tensor], processes: Processes = ALONE):
         super().__init__()
         self.definition = definition
         self.ops = ops
+        self.processes = processes
         self.loss_weights = list(definition.loss_weight) or [float(self.is_loss)]
         self.blobs = nn.ParameterList()
         self.fillers: list[Message] = []
@@ -61,6 +65,16 @@ class Layer(nn.Module):
 
     def reset_state(self) -> None:
         """Forget what a forward pass left for the next one; only recurrent layers have such a thing."""
+
+    def state(self, streams: int) -> list[Tensor]:
+        """What the first `streams` streams carry into the next pass, (streams, H) each; empty unless recurrent.
+
+        See `Net.state`.
+        """
+        return []
+
+    def set_state(self, state: Sequence[Tensor]) -> None:
+        """Begin the next pass from what `state` returned."""
 
     def carried(self) -> list[Tensor]:
         """What the layer carries from one pass to the next, for a snapshot of training: state, a place in the data."""

@@ -18,6 +18,7 @@ from ..data.lmdb_reader import LMDBReader
 from ..data.python_layer import PythonFunction
 from ..data.transform import Transform
 from ..errors import Error
+from ..processes import ALONE, Processes
 from .base import Layer, register, require_positive
 from .input import Source
 
@@ -45,14 +46,14 @@ class DataLayer(Source):
     reader: Reader
     batches_used = 0
 
-    def declared_shapes(self) -> list[tuple[int, ...]]:
+    def batch_shapes(self) -> list[tuple[int, ...]]:
         """The shapes of a batch; the last tops (labels, clip markers) may be left out."""
         tops, most = len(self.definition.top), len(self.reader.shapes)
         if not 1 <= tops <= most:
             raise Error(f"at most {most} tops were expected, {tops} were found")
         return self.reader.shapes[:tops]
 
-    def forward(self) -> tuple[Tensor, ...]:
+    def batch(self) -> tuple[Tensor, ...]:
         """The next batch."""
         self.batches_used += 1
         return tuple(torch.from_numpy(values) for values in self.reader.read())[: len(self.definition.top)]
@@ -89,24 +90,28 @@ class ImageData(DataLayer):
     horizontal flow.
     """
 
+    loads_share = True
+
     def setup(self) -> None:
         require_positive(self.definition.image_data_param, "batch_size")
         transform = Transform(self.definition.transform_param, self.definition.phase)
         depth = require_positive(self.definition.data_param, "prefetch")
         if self.definition.transform_param.flow:
             warnings.warn("ImageData: flow has no effect; mirrored images keep their horizontal flow", stacklevel=2)
-        self.reader = ImageListReader(self.definition.image_data_param, transform, depth)
+        self.reader = ImageListReader(self.definition.image_data_param, transform, depth, self.processes)
 
 
 @register("Data")
 class Data(DataLayer):
     """Examples and labels from an LMDB data base."""
 
+    loads_share = True
+
     def setup(self) -> None:
         for field in ("batch_size", "prefetch"):
             require_positive(self.definition.data_param, field)
         transform = Transform(self.definition.transform_param, self.definition.phase)
-        self.reader = LMDBReader(self.definition.data_param, transform)
+        self.reader = LMDBReader(self.definition.data_param, transform, self.processes)
 
 
 @register("MemoryData")
@@ -163,26 +168,29 @@ class _ArrayReader:
 class VideoSequence(DataLayer):
     """The authors' video layers, by their names in module `sequence_input_layer`: images, labels, clip markers."""
 
+    loads_share = True
+    shares_streams = True
+
     def setup(self) -> None:
         definition = self.definition.python_param
         if definition.layer not in video_sequence.LAYERS:
             known = ", ".join(video_sequence.LAYERS)
             raise Error(f"python_param: layer {definition.layer!r} of {definition.module} is not known; known: {known}")
         settings = video_sequence.LAYERS[definition.layer].changed(definition.param_str)
-        self.reader = video_sequence.VideoSequenceReader(settings)
+        self.reader = video_sequence.VideoSequenceReader(settings, self.processes)
 
 
 class PythonSource(Source):
-    """A layer class of the user's own that has no bottoms."""
+    """A layer class of the user's own that has no bottoms; in several processes each must make the same batches."""
 
     def setup(self) -> None:
         self.function = PythonFunction(self.definition, [])
 
-    def declared_shapes(self) -> list[tuple[int, ...]]:
+    def batch_shapes(self) -> list[tuple[int, ...]]:
         """What the class's `reshape` gave the tops."""
         return [top.shape for top in self.function.tops]
 
-    def forward(self) -> tuple[Tensor, ...]:
+    def batch(self) -> tuple[Tensor, ...]:
         """What the class's `forward` computes."""
         return self.function()
 
@@ -202,8 +210,10 @@ class Python(Layer):
 
 
 @register("Python")
-def python_layer(definition: Message, ops: ModuleType, bottoms: Sequence[Tensor]) -> Layer:
+def python_layer(
+    definition: Message, ops: ModuleType, bottoms: Sequence[Tensor], processes: Processes = ALONE
+) -> Layer:
     """The layer that a `python_param` means: a video layer of the authors, or a class of the user's own."""
     if definition.python_param.module == video_sequence.MODULE:
-        return VideoSequence(definition, ops, bottoms)
-    return (Python if bottoms else PythonSource)(definition, ops, bottoms)
+        return VideoSequence(definition, ops, bottoms, processes)
+    return (Python if bottoms else PythonSource)(definition, ops, bottoms, processes)

@@ -35,7 +35,11 @@ class InnerProduct(Layer):
 
 @register("Embed")
 class Embed(Layer):
-    """Row `index` of the weight for every index of the input; blobs: weight (input_dim, O) and bias (O)."""
+    """Row `index` of the weight for every index of the input; blobs: weight (input_dim, O) and bias (O).
+
+    The index -1, with which the authors pad sentences, stands for zeros that learn nothing. (Caffe reads whatever lies
+    in memory before the weights there; no loss looks at it.)
+    """
 
     def setup(self, x: Tensor) -> None:
         definition = self.definition.embed_param
@@ -48,7 +52,9 @@ class Embed(Layer):
     def forward(self, x: Tensor) -> Tensor:
         """Indices of any shape, as floats, to that shape with O appended."""
         # On CUDA the kernel itself checks: looking at the values here would wait for the device.
-        if x.device.type == "cpu" and x.numel() and not 0 <= x.long().min() <= x.long().max() < self.input_dim:
+        if x.device.type == "cpu" and x.numel() and not -1 <= x.long().min() <= x.long().max() < self.input_dim:
             found = f"{int(x.min())} to {int(x.max())}"
-            raise Error(f"indices from 0 to {self.input_dim - 1} were expected, {found} were found")
-        return self.ops.embed(x, self.blobs[0], self.blob(1))
+            raise Error(f"indices from 0 to {self.input_dim - 1}, or -1, were expected, {found} were found")
+        padding = x == -1
+        y = self.ops.embed(x.masked_fill(padding, 0), self.blobs[0], self.blob(1))
+        return y.masked_fill(padding.unsqueeze(-1), 0)

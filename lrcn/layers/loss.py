@@ -40,9 +40,12 @@ class SoftmaxWithLoss(Layer):
         definition = self.definition.loss_param
         ignore_label = definition.ignore_label if definition.has("ignore_label") else None
         loss, count, prob = self.ops.softmax_loss(x, label, axis, ignore_label)
-        normalizer = {"FULL": outer * inner, "VALID": count, "BATCH_SIZE": outer, "NONE": 1}[self._normalization()]
-        normalizer = torch.as_tensor(normalizer, dtype=loss.dtype, device=loss.device).clamp(min=1)
-        loss = loss / normalizer
+        loss = self.processes.sum(loss)
+        normalization = self._normalization()
+        if normalization != "NONE":
+            normalizer = {"FULL": outer * inner, "VALID": count, "BATCH_SIZE": outer}[normalization]
+            normalizer = torch.as_tensor(normalizer, dtype=loss.dtype, device=loss.device)
+            loss = loss / self.processes.sum(normalizer).clamp(min=1)
         return (loss, prob) if len(self.definition.top) > 1 else loss
 
     def _normalization(self) -> str:
@@ -62,7 +65,8 @@ class EuclideanLoss(Layer):
         """Two tensors of as many values per item; a scalar."""
         if x.shape[0] != target.shape[0] or x.shape[1:].numel() != target.shape[1:].numel():
             raise Error(f"shapes {tuple(x.shape)} and {tuple(target.shape)} differ in their values per item")
-        return self.ops.euclidean_loss(x, target.reshape(x.shape))
+        items = self.processes.sum(torch.tensor(len(x)))
+        return self.processes.sum(self.ops.euclidean_loss(x, target.reshape(x.shape), items.item()))
 
 
 @register("Accuracy")
@@ -84,9 +88,11 @@ class Accuracy(Layer):
             counted = wanted != definition.ignore_label
         chosen = scores.gather(1, torch.where(counted, wanted, 0).unsqueeze(1))
         correct = ((scores >= chosen).sum(1) <= definition.top_k) & counted
-        accuracy = correct.sum().float() / counted.sum().clamp(min=1)
+        total = self.processes.sum
+        accuracy = total(correct.sum()).float() / total(counted.sum()).clamp(min=1)
         if len(self.definition.top) == 1:
             return accuracy
         per_class = torch.zeros(2, x.shape[axis], device=x.device)
         per_class = per_class.index_add(1, torch.where(counted, wanted, 0), torch.stack([correct, counted]).float())
+        per_class = total(per_class)
         return accuracy, per_class[0] / per_class[1].clamp(min=1)

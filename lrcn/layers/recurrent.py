@@ -63,6 +63,16 @@ class _Recurrent(Layer):
         """Begin the next pass with zeros."""
         self.memory = [_State() for _ in range(self.states)]
 
+    def state(self, streams: int) -> list[Tensor]:
+        """The state, h then c, (streams, H) each; zeros before the first pass."""
+        like = self.blobs[0]
+        return [memory.read(like, streams, self.hidden) for memory in self.memory]
+
+    def set_state(self, state: Sequence[Tensor]) -> None:
+        """Begin the next pass, of as many streams, from these."""
+        for memory, value in zip(self.memory, state, strict=True):
+            memory.memory = value.detach().flatten().clone()
+
     def carried(self) -> list[Tensor]:
         """The state, h then c, flat; nothing before the first pass."""
         return [state.memory for state in self.memory if state.memory is not None]

@@ -31,7 +31,8 @@ class Reshape(Layer):
             return x.reshape(shape)
         except RuntimeError as error:
             raise Error(
-                f"an input of shape {tuple(x.shape)} does not fill the shape {shape} of reshape_param"
+                f"an input of shape {tuple(x.shape)} does not fill the shape {shape} of reshape_param; "
+                "write dim: -1 for the number of items or streams, which changes with the batch"
             ) from error
 
 
