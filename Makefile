@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FORMATTED := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml requirements.lock
 
 .PHONY: install test demo lint format clean
@@ -19,16 +20,17 @@ test: lint
 
 demo: install
 	$(BIN)/python scripts/eval_ucf101.py
+	$(BIN)/python scripts/caption_image.py
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+	$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
 
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+	$(BIN)/clang-format -i $(FORMATTED)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info lrcn/*.so demo_output
+	rm -rf $(VENV) build dist *.egg-info lrcn/*.so demo_output caption_demo

@@ -1,6 +1,7 @@
 """What every command line shares: problems of the user's making end with a message, not a traceback."""
 
 import sys
+import warnings
 from collections.abc import Callable
 
 from prototxt_import import FormatError
@@ -16,8 +17,10 @@ def run(main: Callable[[], int]) -> None:
     """Call `main` and leave the process with its exit status.
 
     `lrcn.Error`, `prototxt_import.FormatError` and `OSError` are printed as one `error: ...` on stderr with status 2;
-    Ctrl-C ends with status 130. Anything else is a defect of this program and keeps its traceback.
+    Ctrl-C ends with status 130. Anything else is a defect of this program and keeps its traceback. Warnings are printed
+    as one `warning: ...` each.
     """
+    warnings.showwarning = _show_warning
     try:
         status = main()
     except (Error, FormatError, OSError) as error:
@@ -27,6 +30,10 @@ def run(main: Callable[[], int]) -> None:
         print("interrupted", file=sys.stderr)
         status = EXIT_INTERRUPTED
     sys.exit(status)
+
+
+def _show_warning(message: Warning | str, *_) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _message(error: Exception) -> str:

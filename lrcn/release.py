@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from prototxt_import import Weights
 
@@ -304,12 +305,12 @@ def verify_activations(weights: Weights, folder: Path, video: Video, net: Path) 
 
 
 @torch.no_grad()
-def _largest(network: Net, crop: np.ndarray, video: Video) -> dict[str, float]:
+def _largest(network: Net, crop: Tensor | np.ndarray, video: Video) -> dict[str, float]:
     out = network(data=crop[None], end="relu6", blobs=list(video.largest))
     return {name: float(out[name].max()) for name in video.largest}
 
 
-def _slips(frame: np.ndarray, size: int) -> dict[str, np.ndarray]:
+def _slips(frame: np.ndarray, size: int) -> dict[str, Tensor | np.ndarray]:
     """The crop of `frame` as common slips make it, by what was done (the end of "the fingerprint matches if ...")."""
     rgb = STREAMS["rgb"]
     swapped = frame[:, :, ::-1]
@@ -321,8 +322,8 @@ def _slips(frame: np.ndarray, size: int) -> dict[str, np.ndarray]:
         "red and blue are swapped in both image and mean": center_crop(swapped, Stream("", rgb.mean[::-1]), size),
         "no mean is subtracted": center_crop(frame, Stream("", (0.0, 0.0, 0.0)), size),
         "the mean is that of flow images, 128": center_crop(frame, STREAMS["flow"], size),
-        "values lie in 0..1 instead of 0..255": center_crop(frame, Stream("", (0.0, 0.0, 0.0)), size) / np.float32(255),
+        "values lie in 0..1 instead of 0..255": center_crop(frame, Stream("", (0.0, 0.0, 0.0)), size) / 255,
         "the whole frame is resized instead of cropped": caffe_image(whole, rgb),
         "the crop is the top left corner": caffe_image(unit_image(frame)[:size, :size], rgb),
-        "the crop is mirrored": center_crop(frame, rgb, size)[:, :, ::-1],
+        "the crop is mirrored": center_crop(frame, rgb, size).flip(-1),
     }

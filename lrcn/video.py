@@ -24,6 +24,7 @@ from .errors import Error
 FRAME_RATE = 30.0
 JPEG_QUALITY = 95
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 # ffmpeg moves every timestamp by this fraction of an output frame, so that exact halves round up on every machine.
 _ROUNDING_GUARD = 2.0**-17
@@ -165,6 +166,26 @@ def write_images(images: Iterable[np.ndarray], folder: Path, prefix: str, first:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return True
+
+
+def read_image_file(path: Path) -> np.ndarray:
+    """An image file as (height, width, 3) uint8 RGB, or (height, width) where it is grey.
+
+    Raises Error where it is not a whole image.
+    """
+    content = path.read_bytes()
+    # The decoder fills up a JPEG that breaks off with grey and only warns: look for the mark that ends the last scan.
+    is_cut = content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content and not is_cut else None
+    if image is None:
+        raise Error(f"{path}: not a readable image{' (it breaks off)' if is_cut else ''}")
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder in the order of their names."""
+    return sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def find_videos(path: Path | str) -> list[Path]:

@@ -5,20 +5,23 @@ With several processes: torchrun --nproc-per-node K scripts/eval_ucf101.py ...
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
 
+from lrcn.activity.cache import Cache
 from lrcn.activity.evaluate import evaluate
 from lrcn.activity.lists import Video, check_labels, class_names, read_list
 from lrcn.activity.options import add_model_options, load_models, settings, unused_layers
-from lrcn.activity.processes import Processes
 from lrcn.activity.report import summarize, table, write_report
 from lrcn.activity.sources import Source
 from lrcn.activity.store import Store
 from lrcn.activity.synthetic import prepare_demo
 from lrcn.cli import EXIT_FAILURE, run
 from lrcn.errors import Error
+from lrcn.flow import METHODS
+from lrcn.processes import Processes
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -28,7 +31,16 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     data.add_argument("--frames", type=Path, metavar="DIR", help="folders of RGB frames, or video files, one per video")
     data.add_argument("--flow", type=Path, metavar="DIR", help="the same of flow images")
     data.add_argument(
-        "--list", type=Path, metavar="LIST", help="the videos and labels; by default all of --frames, without labels"
+        "--videos", type=Path, metavar="DIR", help="video files instead; frames and flow images are made in --cache"
+    )
+    data.add_argument(
+        "--cache", type=Path, metavar="DIR", default=Path("ucf101_cache"), help="keeps them (default: %(default)s)"
+    )
+    data.add_argument(
+        "--flow-method", choices=METHODS, default="brox", help="of the flow images made from --videos (default: brox)"
+    )
+    data.add_argument(
+        "--list", type=Path, metavar="LIST", help="the videos and labels; by default all there are, without labels"
     )
     add_model_options(parser)
     output = parser.add_argument_group("output")
@@ -65,23 +77,49 @@ def find_videos(options: argparse.Namespace, sources: dict[str, Source]) -> list
     return videos
 
 
+def make_images(options: argparse.Namespace, processes: Processes, with_flow: bool) -> list[Video]:
+    """Make frames and flow images of --videos, which the options then name as --frames and --flow; returns the videos.
+
+    A video that cannot be read is told on stderr; the evaluation will miss its frames and count it as failed.
+    """
+    if options.frames or options.flow:
+        raise Error("--videos makes frames and flow images itself; leave --frames and --flow out")
+    source = Source(options.videos)
+    videos = find_videos(options, {"videos": source})
+    cache = Cache(options.cache, options.flow_method)
+    share = videos[processes.rank :: processes.count]
+    workers = max((os.cpu_count() or 1) // processes.count, 1)
+    failures = cache.fill(share, source, with_flow, workers, progress=processes.rank == 0)
+    for name, message in failures.items():
+        print(f"failed: {name}: {message}", file=sys.stderr)
+    processes.wait()
+    options.frames, options.flow = cache.frames, cache.flow
+    return videos
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the evaluation; exit status 1 where some video could not be evaluated."""
     options = parse_arguments(argv)
     if options.resume and not (options.predictions or options.report):
         raise Error("--resume needs --predictions or --report, beside which unfinished results are kept")
-    processes = Processes()
+    with Processes.join() as processes:
+        return evaluate_together(options, processes)
+
+
+def evaluate_together(options: argparse.Namespace, processes: Processes) -> int:
+    """This process's part of the evaluation, and in the first process what follows; the exit status."""
     device = f"cuda:{processes.local_rank}" if options.device == "cuda" and processes.count > 1 else options.device
     models = load_models(options, device)
     for line in unused_layers(models) if processes.rank == 0 else ():
         print(line, file=sys.stderr)
-    streams = {"rgb": options.frames, "flow": options.flow}
     needed = {model.stream.name for model in models.values()}
+    videos = make_images(options, processes, with_flow="flow" in needed) if options.videos else None
+    streams = {"rgb": options.frames, "flow": options.flow}
     for stream, option in (("rgb", "--frames"), ("flow", "--flow")):
         if stream in needed and streams[stream] is None:
-            raise Error(f"a model of the {stream} stream needs {option}")
+            raise Error(f"a model of the {stream} stream needs {option}, or --videos")
     sources = {stream: Source(streams[stream]) for stream in streams if stream in needed}
-    videos = find_videos(options, sources)
+    videos = videos or find_videos(options, sources)
     classes = next(iter(models.values())).classes
     check_labels(videos, classes)
 
@@ -98,7 +136,6 @@ def main(argv: list[str] | None = None) -> int:
         processes.wait()
         failures = store.failures(list(models), videos)
         processes.first(lambda: finish(options, store, videos, class_names(videos, classes), failures))
-    processes.close()
     return EXIT_FAILURE if failures else 0
 
 

@@ -1,6 +1,11 @@
+import runpy
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from lrcn import cli
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -18,3 +23,18 @@ def shared() -> Path:
 def data() -> Path:
     """The small cases that belong to the project."""
     return Path(__file__).resolve().parent / "data"
+
+
+@pytest.fixture
+def command(monkeypatch, capsys) -> Callable:
+    """Run a script of the repository as its user does: command(name, *arguments) -> exit status, stdout, stderr."""
+
+    def call(name: str, *arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        main = runpy.run_path(str(REPOSITORY / "scripts" / name))["main"]
+        with pytest.raises(SystemExit) as ending:
+            cli.run(main)
+        output = capsys.readouterr()
+        return ending.value.code, output.out, output.err
+
+    return call

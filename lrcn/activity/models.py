@@ -1,17 +1,21 @@
 """The four models of the paper's activity recognition: one network on one stream, frames -> class probabilities.
 
-What is computed once and what once per clip is decided by the bits. Convolutions work image by image, so what they
-make of a frame serves every clip that the frame is in. A product with the images of a whole batch does not: its last
-rows go through another kernel of the BLAS library, so that the bits of a row depend on how many rows the batch has.
-A network is therefore cut at its first InnerProduct layer: the part before it runs once per frame, the rest runs on
-batches of the size that the authors' scripts use.
+What is computed once and what once per clip is decided, in exact numerics, by the bits. Convolutions work image by
+image, so what they make of a frame serves every clip that the frame is in. A product with the images of a whole batch
+does not: its last rows go through another kernel of the BLAS library, so that the bits of a row depend on how many rows
+the batch has. A network is therefore cut at its first InnerProduct layer: the part before it runs once per frame, the
+rest runs on batches of the size that the authors' scripts use. Fast numerics is free of that: LRCN is cut where the
+clips begin, and many clips run side by side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
+
+from prototxt_import import Message
 
 from ..errors import Error
 from ..net import Net
@@ -28,6 +32,8 @@ SINGLE_FRAME_BATCH = 16  # frames per batch of the single-frame model in protoco
 # batch is what is left of it; the recorded run of their code that this is tested against had 16, with less memory.
 CENTER_BATCH = 16
 CENTER_STREAMS = 500  # clips side by side in the LSTM in protocol center; zeros where there are fewer
+CLIPS_AT_ONCE = 50  # of ten crops, side by side in the LSTM in protocol oversample in fast numerics
+FRAMES_AT_ONCE = 16  # of ten crops, in the convolutions on a GPU
 
 
 class Model:
@@ -51,9 +57,13 @@ class Model:
         softmax = self._last("Softmax")
         self.probability_blob = softmax.top[0]
         self.classes = self._last("InnerProduct").inner_product_param.num_output
-        self._product = next(layer for layer in self._layers if layer.type == "InnerProduct")
-        before = self._layers.index(self._product) - 1
-        self._image_part = {"end": self._layers[before].name, "blobs": [self._product.bottom[0]]}
+        self._cut_before(next(layer for layer in self._layers if layer.type == "InnerProduct"))
+
+    def _cut_before(self, layer: Message) -> None:
+        """Let the layers before this one run once per frame; its first bottom is what they hand on."""
+        self._shared_blob = layer.bottom[0]
+        self._shared_end = self._layers[self._layers.index(layer) - 1].name
+        self._first_of_batch = layer.name
 
     def predict(self, frames: Sequence[np.ndarray], protocol: str) -> np.ndarray:
         """Class probabilities (rows, classes) float64 of a video's frames, each (rows, columns, RGB) uint8.
@@ -62,6 +72,7 @@ class Model:
         do not do.
         """
         with torch.inference_mode():
+            frames = self._on_device(frames)
             rows = {"oversample": self.oversample, "center": self.center}[protocol](frames)
         if not np.isfinite(rows).all():
             raise VideoError("the network's class probabilities are not finite (overflow)")
@@ -92,23 +103,30 @@ class Model:
             )
         return layers[-1]
 
-    def _maps(self, crops: np.ndarray) -> torch.Tensor:
-        """The crops of one frame (10, 3, size, size) -> (10, ...), what enters the first InnerProduct layer.
+    def _on_device(self, frames: Sequence[np.ndarray]) -> Sequence[np.ndarray] | torch.Tensor:
+        """The frames where the network is: on a GPU as bytes, which are copied while the processor goes on."""
+        if self.net.device.type == "cpu":
+            return frames
+        return torch.from_numpy(np.stack(frames)).pin_memory().to(self.net.device, non_blocking=True)
 
-        One frame at a time, because what the layers hand on then stays in the processor's caches.
+    def _shared(self, crops: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+        """The crops of frames, (10, 3, size, size) each -> what the layers before the cut make of them, (10, ...) each.
+
+        On the CPU one frame at a time, because what the layers hand on then stays in the processor's caches.
         """
-        return self.net(**{self.image_blob: crops}, **self._image_part)[self._product.bottom[0]]
-
-    def _from_product(self, maps: torch.Tensor, blob: str, end: str) -> torch.Tensor:
-        """What enters the first InnerProduct layer -> `blob`, as it is after layer `end`."""
-        inputs = {self._product.bottom[0]: maps}
-        return self.net(start=self._product.name, end=end, blobs=[blob], **inputs)[blob]
+        crops, found = iter(crops), []
+        size = 1 if self.net.device.type == "cpu" else FRAMES_AT_ONCE
+        while batch := list(islice(crops, size)):
+            images = batch[0] if len(batch) == 1 else torch.cat(batch)
+            out = self.net(**{self.image_blob: images}, end=self._shared_end, blobs=[self._shared_blob])
+            found += out[self._shared_blob].split(CROPS)
+        return found
 
     def _center_batches(self, frames: Sequence[np.ndarray], blob: str, end: str) -> torch.Tensor:
         """`blob` after layer `end`, of the centre of every frame."""
         parts = []
         for batch in _batches(frames, CENTER_BATCH):
-            crops = np.stack([center_crop(frame, self.stream, self.crop_size) for frame in batch])
+            crops = torch.stack([center_crop(frame, self.stream, self.crop_size) for frame in batch])
             parts.append(self.net(**{self.image_blob: crops}, end=end, blobs=[blob])[blob])
         return torch.cat(parts)
 
@@ -118,21 +136,20 @@ class SingleFrame(Model):
 
     def oversample(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """One row per frame of the video."""
-        rows = np.empty((len(frames), self.classes))
-        for first, batch in zip(
-            range(0, len(frames), SINGLE_FRAME_BATCH), _batches(frames, SINGLE_FRAME_BATCH), strict=True
-        ):
-            maps = [
-                self._maps(ten_crops(frame, self.stream, self.crop_size, self._negated_from(index)))
+        rows = []
+        for batch in _batches(frames, SINGLE_FRAME_BATCH):
+            shared = self._shared(
+                ten_crops(frame, self.stream, self.crop_size, self._negated_from(index))
                 for index, frame in enumerate(batch)
-            ]
-            probabilities = _numpy(self._from_product(torch.cat(maps), self.probability_blob, self._layers[-1].name))
+            )
+            inputs = {self._shared_blob: torch.cat(shared)}
+            probabilities = _numpy(self.net(start=self._first_of_batch, **inputs)[self.probability_blob])
             if "single_frame_rows_mix_frames" in self.quirks:
                 mean = probabilities.reshape(CROPS, len(batch), self.classes).mean(axis=0)
             else:
                 mean = probabilities.reshape(len(batch), CROPS, self.classes).mean(axis=1)
-            rows[first : first + len(batch)] = mean
-        return rows
+            rows.append(mean.astype(np.float64))
+        return np.concatenate(rows)
 
     def center(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """One row per frame of the video. The authors' script stops at fc6; this is what its network goes on to."""
@@ -170,18 +187,25 @@ class LRCN(Model):
         if len(markers) != 1:
             raise Error(f"expected two input blobs, images and clip markers, the network has {net.inputs}")
         self.marker_blob = markers[0]
+        self._clips_at_once = 1
+        if net.numerics == "fast":
+            self._clips_at_once = CLIPS_AT_ONCE
+            self._cut_before(reshape)
 
     def oversample(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """One row per frame of every clip, clip by clip: the mean over the ten crops."""
-        starts = self.starts(len(frames))
-        rows = np.empty((len(starts), self.clip_length, self.classes))
-        maps: dict[int, torch.Tensor] = {}
-        for clip, start in enumerate(starts):
-            wanted = range(start, start + self.clip_length)
-            maps = {index: maps[index] if index in maps else self._maps(self.crops(frames[index])) for index in wanted}
-            features = self._from_product(torch.cat(list(maps.values())), self._feature_blob, self._feature_end)
-            rows[clip] = self._sequences(features.reshape(self.clip_length, CROPS, -1)).mean(axis=1)
-        return rows.reshape(-1, self.classes)
+        rows = []
+        shared: dict[int, torch.Tensor] = {}
+        for starts in _batches(self.starts(len(frames)), self._clips_at_once):
+            clips = [range(start, start + self.clip_length) for start in starts]
+            wanted = dict.fromkeys(index for clip in clips for index in clip)
+            new = [index for index in wanted if index not in shared]
+            shared = {index: shared[index] for index in wanted if index in shared}
+            shared |= zip(new, self._shared(self.crops(frames[index]) for index in new), strict=True)
+            streams = torch.cat([self._features([shared[index] for index in clip]) for clip in clips], dim=1)
+            probabilities = self._sequences(streams).reshape(self.clip_length, len(clips), CROPS, self.classes)
+            rows.append(probabilities.mean(axis=2).transpose(1, 0, 2).reshape(-1, self.classes).astype(np.float64))
+        return np.concatenate(rows)
 
     def center(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """One row per frame of every clip, clip by clip. The clips go through the LSTM side by side."""
@@ -200,13 +224,22 @@ class LRCN(Model):
         """The first frame of each clip of a video of so many `frames`."""
         return clip_starts(frames, self.clip_length, last_clip_repeated="last_clip_repeated" in self.quirks)
 
-    def crops(self, frame: np.ndarray) -> np.ndarray:
+    def crops(self, frame: np.ndarray | torch.Tensor) -> torch.Tensor:
         """The ten crops of a frame as this model wants them: (10, 3, size, size) float32."""
         is_negated = self.stream.name == "flow" and "lrcn_mirrored_flow_keeps_x" not in self.quirks
         return ten_crops(frame, self.stream, self.crop_size, CROPS // 2 if is_negated else CROPS)
 
     def _row_frames(self, frames: int) -> Sequence[int]:
         return [start + step for start in self.starts(frames) for step in range(self.clip_length)]
+
+    def _features(self, shared: Sequence[torch.Tensor]) -> torch.Tensor:
+        """What the layers before the cut made of the frames of a clip -> features (steps, crops, ...)."""
+        if self._shared_blob == self._feature_blob:
+            return torch.stack(shared)
+        inputs = {self._shared_blob: torch.cat(shared)}
+        blob = self._feature_blob
+        features = self.net(start=self._first_of_batch, end=self._feature_end, blobs=[blob], **inputs)[blob]
+        return features.reshape(self.clip_length, CROPS, -1)
 
     def _sequences(self, features: torch.Tensor) -> np.ndarray:
         """Features (steps, streams, ...) -> class probabilities (steps, streams, classes), from a fresh state."""
@@ -225,7 +258,7 @@ def separate_clips(model: LRCN, frames: Sequence[np.ndarray]) -> np.ndarray:
     for start in model.starts(len(frames)):
         clip = frames[start : start + model.clip_length]
         inputs = {
-            model.image_blob: np.concatenate([model.crops(frame) for frame in clip]),
+            model.image_blob: torch.cat([model.crops(frame) for frame in clip]),
             model.marker_blob: clip_markers(model.clip_length, CROPS).reshape(marker_shape),
         }
         with torch.inference_mode():

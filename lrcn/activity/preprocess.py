@@ -2,16 +2,21 @@
 
 The order of the arithmetic and its types are part of the result: values 0..255 become fractions in float64 rounded to
 float32; they are multiplied by 255 in float32; the mean is subtracted in float64 and the difference rounded to float32.
-All of it works value by value, so it is done once per frame and the crops are cut out afterwards.
+All of it works value by value, so it is done once for each of the 256 values of a channel; a frame is looked up in that
+table, on the device where it is wanted, and the crops are cut out afterwards.
 
 Not a quirk, but surprising: the red mean is 128.68, where the networks of the time had 123.68. The weights were trained
 with it, so it stays whatever `quirks` says.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from ..resize import resize_image
 from .lists import VideoError
 
 QUIRKS = {
@@ -64,34 +69,6 @@ def unit_image(frame: np.ndarray) -> np.ndarray:
     return _FRACTIONS[frame]
 
 
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Image (rows, columns, 3) float32 -> (size[0], size[1], 3): bilinear about pixel centres, edges repeated.
-
-    As pycaffe does it with scikit-image: the values are stretched to 0..1, interpolated in float64, and put back.
-    """
-    low, high = image.min(), image.max()
-    if low == high:
-        return np.full((*size, image.shape[2]), low, np.float32)
-    stretched = ((image - low) / (high - low)).astype(np.float64)
-    above, below, down = _neighbours(image.shape[0], size[0])
-    left, right, along = _neighbours(image.shape[1], size[1])
-    down, along = down[:, None, None], along[:, None]
-    rows = (1 - along) * stretched.take(left, axis=1) + along * stretched.take(right, axis=1)
-    resized = (1 - down) * rows.take(above, axis=0) + down * rows.take(below, axis=0)
-    return (resized * (high - low) + low).astype(np.float32)
-
-
-def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of `new` positions along an axis of `old` pixels: the pixels before and after, and the way between."""
-    position = old / new * (np.arange(new) + 0.5) - 0.5
-    before = np.floor(position)
-    return (
-        np.clip(before, 0, old - 1).astype(int),
-        np.clip(before + 1, 0, old - 1).astype(int),
-        position - before,
-    )
-
-
 def caffe_image(image: np.ndarray, stream: Stream) -> np.ndarray:
     """Image (rows, columns, RGB) float32 in 0..1 -> (BGR, rows, columns) float32 in 0..255 minus the stream's mean."""
     result = image.transpose(2, 0, 1)[::-1] * np.float32(255)
@@ -99,42 +76,58 @@ def caffe_image(image: np.ndarray, stream: Stream) -> np.ndarray:
     return result
 
 
-def ten_crops(frame: np.ndarray, stream: Stream, size: int, negated_from: int = 10) -> np.ndarray:
-    """The four corners, the centre, and the mirror images of these: (10, 3, size, size) float32.
+def ten_crops(frame: np.ndarray | Tensor, stream: Stream, size: int, negated_from: int = 10) -> Tensor:
+    """The four corners, the centre, and the mirror images of these: (10, 3, size, size) float32, where the frame is.
 
     A frame (rows, columns, RGB; uint8) of fewer than 240 rows is first resized to 240x320.
     In crops `negated_from` and on, the first channel (the horizontal flow of a flow image) is negated: x becomes 1 - x.
     """
-    image = unit_image(frame)
-    if image.shape[0] < FRAME_SIZE[0]:
-        image = resize_image(image, FRAME_SIZE)
-    crops = _cut_ten(caffe_image(image, stream), size)
-    if negated_from < 10:
-        image[..., 0] = 1 - image[..., 0]
-        crops[negated_from:] = _cut_ten(caffe_image(image, stream), size)[negated_from:]
+    wanted_size = FRAME_SIZE if frame.shape[0] < FRAME_SIZE[0] else tuple(frame.shape[:2])
+    crops = _cut_ten(_planes(frame, stream, wanted_size, is_negated=negated_from == 0), size)
+    if 0 < negated_from < 10:
+        crops[negated_from:] = _cut_ten(_planes(frame, stream, wanted_size, is_negated=True), size)[negated_from:]
     return crops
 
 
-def _cut_ten(image: np.ndarray, size: int) -> np.ndarray:
-    _, rows, columns = image.shape
-    _check_size(rows, columns, size)
-    corners = [(top, left) for top in (0, rows - size) for left in (0, columns - size)]
-    corners.append(((rows - size) // 2, (columns - size) // 2))
-    crops = np.empty((10, 3, size, size), np.float32)
-    for index, (top, left) in enumerate(corners):
-        crops[index] = image[:, top : top + size, left : left + size]
-    crops[5:] = crops[:5, :, :, ::-1]
-    return crops
-
-
-def center_crop(frame: np.ndarray, stream: Stream, size: int) -> np.ndarray:
-    """The centre of a frame: (3, size, size) float32. A frame of another size than 240x320 is first resized to it."""
-    image = unit_image(frame)
-    if image.shape[:2] != FRAME_SIZE:
-        image = resize_image(image, FRAME_SIZE)
+def center_crop(frame: np.ndarray | Tensor, stream: Stream, size: int) -> Tensor:
+    """The centre of a frame: (3, size, size). A frame of another size than 240x320 is first resized to it."""
+    planes = _planes(frame, stream, FRAME_SIZE)
     _check_size(*FRAME_SIZE, size)
     top, left = ((length - size) // 2 for length in FRAME_SIZE)
-    return caffe_image(image[top : top + size, left : left + size], stream)
+    return planes[:, top : top + size, left : left + size]
+
+
+def _planes(
+    frame: np.ndarray | Tensor, stream: Stream, wanted_size: tuple[int, int], is_negated: bool = False
+) -> Tensor:
+    """`caffe_image` of a frame (rows, columns, RGB) uint8, resized if it has not the wanted size."""
+    frame = frame if isinstance(frame, Tensor) else torch.from_numpy(np.ascontiguousarray(frame))
+    if tuple(frame.shape[:2]) == wanted_size:
+        bytes_by_plane = frame.permute(2, 0, 1).flip(0)
+        table = value_table(stream, is_negated, frame.device)
+        return table.gather(1, bytes_by_plane.flatten(1).long()).view(bytes_by_plane.shape)
+    image = resize_image(unit_image(frame.cpu().numpy()), wanted_size)
+    if is_negated:
+        image[..., 0] = 1 - image[..., 0]
+    return torch.from_numpy(caffe_image(image, stream)).to(frame.device)
+
+
+@cache
+def value_table(stream: Stream, is_negated: bool, device: torch.device | str) -> Tensor:
+    """What `caffe_image` makes of the 256 values of a byte in each plane: (BGR, 256); negated, red is 1 - x before."""
+    image = np.repeat(_FRACTIONS[:, None, None], 3, axis=2)
+    if is_negated:
+        image[..., 0] = 1 - image[..., 0]
+    return torch.from_numpy(caffe_image(image, stream)[..., 0]).to(device)
+
+
+def _cut_ten(image: Tensor, size: int) -> Tensor:
+    _, rows, columns = image.shape
+    _check_size(rows, columns, size)
+    places = [(top, left) for top in (0, rows - size) for left in (0, columns - size)]
+    places.append(((rows - size) // 2, (columns - size) // 2))
+    crops = torch.stack([image[:, top : top + size, left : left + size] for top, left in places])
+    return torch.cat([crops, crops.flip(-1)])
 
 
 def _check_size(rows: int, columns: int, size: int) -> None:

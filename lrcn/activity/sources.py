@@ -5,14 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..errors import Error
-from ..video import VIDEO_SUFFIXES, read_video
+from ..video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_images, read_image_file, read_video
 from .lists import Video, VideoError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class Source:
@@ -66,8 +63,11 @@ def read_frames(path: Path) -> list[np.ndarray]:
     Images are sorted by name, where the authors' code takes them as the file system lists them.
     """
     if path.is_dir():
-        images = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
-        named_frames = [(image.name, read_image(image)) for image in images]
+        images = list_images(path)
+        with ThreadPoolExecutor() as threads:
+            named_frames = [
+                (image.name, frame) for image, frame in zip(images, threads.map(read_image, images), strict=True)
+            ]
     else:
         try:
             named_frames = [(f"frame {number}", frame) for number, frame in enumerate(read_video(path), start=1)]
@@ -86,15 +86,12 @@ def read_frames(path: Path) -> list[np.ndarray]:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image file as (rows, columns, RGB) uint8. Raises `VideoError` where it is not a whole image."""
-    content = path.read_bytes()
-    # The decoder fills up a JPEG that breaks off with grey and only warns: look for the mark that ends the last scan.
-    is_cut = content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content and not is_cut else None
-    if image is None:
-        raise VideoError(f"{path}: not a readable image{' (it breaks off)' if is_cut else ''}")
-    return np.ascontiguousarray(image[:, :, ::-1])
+    """An image file as (rows, columns, RGB) uint8, a grey one in RGB. Raises `VideoError` where it is not whole."""
+    try:
+        image = read_image_file(path)
+    except Error as error:
+        raise VideoError(str(error)) from error
+    return image if image.ndim == 3 else np.stack([image] * 3, axis=2)
 
 
 def read_ahead(read: Callable, items: Iterable, depth: int = 1) -> Iterator[tuple[object, Callable]]:

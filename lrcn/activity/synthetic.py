@@ -1,9 +1,10 @@
 """Small synthetic action clips, named and listed like UCF101, for the demo and for tests.
 
-A textured object moves over a textured background at constant speed; the action is how its heading changes in time.
-Heading and place are uniform in every class, and clips of all classes share their scenes, so that one frame (and
-nearly so one flow image) says nothing about the action, while sixteen in a row do. Every action can turn either way,
-so that a mirrored clip shows the same action.
+A textured disc with a lit front moves over a textured background at constant speed, along the sides of a triangle that
+stands on its base (a pyramid) or on its tip (a funnel), big or small. One frame shows by the light which way the disc
+goes, and one flow image shows it too: of the six ways, three belong to pyramids and three to funnels. How long it goes
+that way, and with it whether the triangle is big or small, is left to chance; sixteen frames in a row tell all. Clips
+of all classes share their scenes, and a mirrored clip shows the same action.
 """
 
 import os
@@ -25,17 +26,24 @@ FRAMES = 32
 SPEED = (5.6, 6.4)  # pixels per frame
 DIAMETER = (48.0, 64.0)  # pixels
 REGION = ((105.0, 215.0), (50.0, 190.0))  # x and y that the object's centre keeps to: seen by all of the ten crops
+FRONT, REAR = (
+    (1.5, 0.6, 0.2),
+    (0.45, 1.1, 0.38),
+)  # tints of one luminance: flow between grey images does not see the light turn
 
-# How the heading turns: (degrees, after every so many frames).
-TURNS = {
-    "BigCircle": (360 / 27, 1),
-    "BigSwing": (180.0, 9),
-    "SmallCircle": (360 / 9, 1),
-    "SmallSwing": (180.0, 3),
+# Direction of a side of the triangle, degrees from the horizontal (upwards), and frames that a side takes.
+MOTIONS = {
+    "BigFunnel": (-90.0, 7),
+    "BigPyramid": (90.0, 7),
+    "SmallFunnel": (-90.0, 2),
+    "SmallPyramid": (90.0, 2),
 }
-ACTIONS = tuple(sorted(TURNS))
+WOBBLE = 8.0  # degrees by which the triangle of a clip is tilted, at most
+ACTIONS = tuple(sorted(MOTIONS))
 TEST_GROUPS = range(1, 8)
 TRAIN_GROUPS = range(8, 83)
+
+FLOW_METHOD = "dis"  # of the flow images that the demo's weights were trained with; it sees grey, so no light
 
 DEMO_FOLDER = Path(__file__).resolve().parent / "demo"
 _SEED = 2015
@@ -67,31 +75,39 @@ def clips(groups: Iterable[int], per_group: int = 1) -> list[Clip]:
 
 
 def trajectory(clip: Clip) -> np.ndarray:
-    """Centre of the object in every frame, (FRAMES, 2) float64, x then y, in pixels."""
+    """Centre of the object in every frame, (FRAMES + 1, 2) float64, x then y, in pixels; one more than there are."""
     rng = np.random.default_rng([_SEED, clip.label, clip.group, clip.number])
-    degrees, interval = TURNS[clip.action]
-    turns = (np.arange(FRAMES - 1) + rng.integers(interval)) // interval
-    heading = rng.uniform(0, 2 * np.pi) + rng.choice([-1, 1]) * np.deg2rad(degrees * turns)
-    moves = rng.uniform(*SPEED) * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+    degrees, interval = MOTIONS[clip.action]
+    side = (np.arange(FRAMES) + rng.integers(3 * interval)) // interval
+    heading = np.deg2rad(degrees + rng.uniform(-WOBBLE, WOBBLE) + rng.choice([-120, 120]) * side)
+    moves = rng.uniform(*SPEED) * np.stack([np.cos(heading), -np.sin(heading)], axis=1)
     path = np.concatenate([[[0.0, 0.0]], np.cumsum(moves, axis=0)])
     for axis, (low, high) in enumerate(REGION):
-        room = max(high - low - np.ptp(path[:, axis]), 0)
+        room = high - low - np.ptp(path[:, axis])
         middle = (low + high) / 2 + rng.uniform(-room / 2, room / 2)
         path[:, axis] += middle - (path[:, axis].min() + path[:, axis].max()) / 2
     return path
 
 
+def directions(clip: Clip) -> np.ndarray:
+    """Which of six ways the object goes in every frame, (FRAMES,) of 0..5: 30 degrees from the horizontal, 90, ..."""
+    x, y = np.diff(trajectory(clip), axis=0).T
+    return np.round((np.rad2deg(np.arctan2(-y, x)) - 30) / 60).astype(int) % 6
+
+
 def render(clip: Clip) -> np.ndarray:
     """Frames of a clip, (FRAMES, 240, 320, 3) uint8 RGB; always the same ones for the same clip."""
     scene = np.random.default_rng([_SEED, clip.group, clip.number])
-    background = _texture(scene, (HEIGHT, WIDTH), tint=(0.45, 0.75, 1.0), mean=90.0)
+    background = _texture(scene, (HEIGHT, WIDTH), mean=90.0) * np.float32((0.45, 0.75, 1.0))
     size = int(DIAMETER[1]) + 8
-    thing = _texture(scene, (size, size), tint=(1.0, 0.65, 0.25), mean=190.0)
+    thing = _texture(scene, (size, size), mean=120.0)
     opacity = _outline(scene, size)[..., None]
+    path = trajectory(clip)
     frames = []
-    for x, y in trajectory(clip):
+    for (x, y), move in zip(path, np.diff(path, axis=0), strict=False):
         shift = np.float32([[1, 0, x - size / 2], [0, 1, y - size / 2]])
-        moved = cv2.warpAffine(thing * opacity, shift, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
+        lit = thing * opacity * _light(size, move)
+        moved = cv2.warpAffine(lit, shift, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
         cover = cv2.warpAffine(opacity, shift, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)[..., None]
         frames.append(background * (1 - cover) + moved)
     return np.stack(frames).clip(0, 255).astype(np.uint8)
@@ -122,24 +138,37 @@ def prepare_clips(clips: list[Clip], folder: Path) -> None:
     def prepare(clip: Clip) -> None:
         video = write_clip(clip, folder / "videos")
         extract_frames(video, folder / "frames")
-        write_flow_images(read_video(video), folder / "flow", clip.name)
+        write_flow_images(read_video(video), folder / "flow", clip.name, FLOW_METHOD)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(prepare, clips))
 
 
 def write_lists(folder: Path) -> Path:
-    """Write the lists that come with UCF101 (labels from 1), and the authors' list of the test clips (labels from 0).
+    """Write the lists that come with UCF101 (labels from 1), and those of the authors (labels from 0).
 
-    Returns the path of the latter.
+    The latter: `{train,test}_videos.txt`, the clips of all actions in turn, so that every batch has some of each, and
+    `{rgb,flow}_{train,test}_images.txt`, the single images of them; `..._directions.txt` has the same images with what
+    `directions` says of them. Returns the path of `test_videos.txt`.
     """
     test, train = clips(TEST_GROUPS), clips(TRAIN_GROUPS)
     lists = {
         "classInd.txt": [f"{number} {action}" for number, action in enumerate(ACTIONS, start=1)],
         "testlist01.txt": [f"{clip.action}/{clip.name}.avi" for clip in test],
         "trainlist01.txt": [f"{clip.action}/{clip.name}.avi {clip.label + 1}" for clip in train],
-        "test_videos.txt": [f"{clip.action}/{clip.name} {clip.label}" for clip in test],
     }
+    for part, chosen in (("test", test), ("train", train)):
+        in_turn = sorted(chosen, key=lambda clip: (clip.group, clip.label))
+        lists[f"{part}_videos.txt"] = [f"{clip.action}/{clip.name} {clip.label}" for clip in in_turn]
+        for stream, prefix, first in (("rgb", "", 1), ("flow", "flow_image_", 2)):
+            images = [
+                (clip, f"{clip.name}/{prefix}{clip.name}.{number:04d}.jpg", number - first)
+                for clip in in_turn
+                for number in range(first, FRAMES + 1, 1 if part == "train" else 4)
+            ]
+            actions = [f"{path} {clip.label}" for clip, path, _ in images]
+            ways = [f"{path} {directions(clip)[move]}" for clip, path, move in images]
+            lists |= {f"{stream}_{part}_images.txt": actions, f"{stream}_{part}_directions.txt": ways}
     folder.mkdir(parents=True, exist_ok=True)
     for name, lines in lists.items():
         partial = folder / f".{name}.partial"
@@ -169,14 +198,21 @@ def prepare_demo(folder: Path) -> DemoPaths:
     return DemoPaths(folder / "frames", folder / "flow", write_lists(folder))
 
 
-def _texture(rng: np.random.Generator, shape: tuple[int, int], tint: tuple[float, ...], mean: float) -> np.ndarray:
-    """Smooth noise of several scales in one tint, (height, width, 3) float32 around `mean`."""
-    grey = np.zeros(shape, np.float32)
-    for cell, contrast in ((4, 18), (9, 24), (24, 30)):
+def _texture(rng: np.random.Generator, shape: tuple[int, int], mean: float) -> np.ndarray:
+    """Smooth grey noise of several scales, (height, width, 1) float32 around `mean`."""
+    grey = np.full(shape, mean, np.float32)
+    for cell, contrast in ((4, 14), (9, 18), (24, 22)):
         coarse = rng.standard_normal((shape[0] // cell + 2, shape[1] // cell + 2)).astype(np.float32)
         grey += contrast * cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
-    colour = np.float32(tint) * rng.uniform(0.8, 1.2, 3).astype(np.float32)
-    return (mean + grey)[..., None].clip(0, 255) * colour
+    return grey.clip(0, 170)[..., None]
+
+
+def _light(size: int, move: np.ndarray) -> np.ndarray:
+    """Tint of an object that moves by `move` (x, y), (size, size, 3) float32: from its rear to its front."""
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    ahead = (x * move[0] + y * move[1]) / np.hypot(*move)
+    share = (ahead / 8 + 0.5).clip(0, 1)[..., None]
+    return np.float32(share * FRONT + (1 - share) * REAR)
 
 
 def _outline(rng: np.random.Generator, size: int) -> np.ndarray:

@@ -249,6 +249,40 @@ def test_one_broken_video_among_video_files(material, command, tmp_path):
     assert "failed: v_b: " in error
 
 
+def test_from_video_files_to_the_table(material, command, tmp_path):
+    """Frames and flow are made once, and give the rows that they give when they are named themselves."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for number in (1, 2):
+        path = folder / f"v_Hop_g{number:02d}_c01.avi"
+        writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*"MJPG"), 30, (48, 32))
+        rng = np.random.default_rng(number)
+        for _ in range(17):
+            writer.write(rng.integers(0, 256, (32, 48, 3), np.uint8))
+        writer.release()
+    (folder / "v_Hop_g03_c01.avi").write_bytes(b"no video")
+    models = [*material.arguments("rgb_single", "flow_lrcn"), "--protocol", "center"]
+    cache = tmp_path / "cache"
+    options = ["--videos", folder, "--cache", cache, *models]
+    status, _, error = command("eval_ucf101.py", *options, "--predictions", tmp_path / "a.h5")
+    assert status == 1 and "v_Hop_g03_c01.avi: not a video" in error
+    assert len(list((cache / "frames" / "v_Hop_g01_c01").iterdir())) == 17
+    flow = cache / "flow_brox" / "v_Hop_g01_c01"
+    assert sorted(path.name for path in flow.iterdir())[0] == "flow_image_v_Hop_g01_c01.0002.jpg"
+    made = {path: path.stat().st_mtime_ns for path in cache.rglob("*.jpg")}
+
+    named = ["--frames", cache / "frames", "--flow", cache / "flow_brox", *models]
+    assert command("eval_ucf101.py", *named, "--predictions", tmp_path / "b.h5")[0] == 0
+    command("eval_ucf101.py", *options, "--predictions", tmp_path / "c.h5")
+    results = contents(tmp_path / "a.h5")
+    assert len(results) == 4
+    assert same(results, contents(tmp_path / "b.h5")) and same(results, contents(tmp_path / "c.h5"))
+    assert made == {path: path.stat().st_mtime_ns for path in cache.rglob("*.jpg")}
+
+    status, _, error = command("eval_ucf101.py", "--videos", folder, "--frames", folder, *models)
+    assert status == 2 and "leave --frames and --flow out" in error
+
+
 def test_demonstration_without_arguments(command, tmp_path, monkeypatch):
     """No data and no weights at hand: LRCN tells the synthetic actions apart, single frames do not."""
     monkeypatch.chdir(tmp_path)

@@ -48,9 +48,9 @@ def test_single_frame_rows_are_those_of_the_plain_loop(material, name):
     expected = []
     for first in range(0, 29, 16):
         batch = frames[first : first + 16]
-        crops = np.concatenate([ten_crops(frame, model.stream, CROP) for frame in batch])
+        crops = torch.cat([ten_crops(frame, model.stream, CROP) for frame in batch])
         if name == "flow_single":
-            negated = np.concatenate([ten_crops(frame, model.stream, CROP, negated_from=0) for frame in batch])
+            negated = torch.cat([ten_crops(frame, model.stream, CROP, negated_from=0) for frame in batch])
             crops[5:] = negated[5:]
         probabilities = model.net(data=crops)["probs"].detach().numpy()
         expected.append(np.mean(probabilities.reshape(10, len(batch), CLASSES), 0).astype(np.float64))
@@ -62,9 +62,9 @@ def test_center_rows_are_those_of_the_plain_loop(material, name):
     """The network on the centres of 16 frames at a time up to fc6, then clip after clip through the LSTM."""
     model = material.load(name)
     frames = footage(45)
-    centers = np.stack([center_crop(frame, model.stream, CROP) for frame in frames])
+    centers = torch.stack([center_crop(frame, model.stream, CROP) for frame in frames])
     features = np.concatenate(
-        [model.net(data=c, end="relu6")["fc6"].detach().numpy() for c in np.split(centers, [16, 32])]
+        [model.net(data=c, end="relu6")["fc6"].detach().numpy() for c in torch.tensor_split(centers, [16, 32])]
     )
     data = np.zeros((16, 500, 40), np.float32)
     for clip, start in enumerate([0, 8, 16, 24, 29, 29]):
@@ -79,7 +79,7 @@ def test_center_rows_are_those_of_the_plain_loop(material, name):
 def test_center_rows_of_the_single_frame_model(material):
     model = material.load("rgb_single")
     frames = footage(20)
-    centers = np.stack([center_crop(frame, model.stream, CROP) for frame in frames])
+    centers = torch.stack([center_crop(frame, model.stream, CROP) for frame in frames])
     expected = np.concatenate([model.net(data=part)["probs"].detach().numpy() for part in (centers[:16], centers[16:])])
     assert np.array_equal(model.predict(frames, "center"), expected)
 

@@ -51,7 +51,7 @@ def crop_after_crop(frame: np.ndarray, stream: str, size: int, negated_from: int
 )
 def test_crops_of_the_prepared_frame_have_the_bits_of_prepared_crops(seed, stream, rows, columns, size, negated_from):
     frame = np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
-    crops = ten_crops(frame, STREAMS[stream], size, negated_from)
+    crops = ten_crops(frame, STREAMS[stream], size, negated_from).numpy()
     expected = crop_after_crop(frame, stream, size, negated_from)
     assert crops.dtype == np.float32
     assert np.array_equal(crops, expected)
@@ -66,9 +66,9 @@ def test_recorded_crops(shared):
             for name, recorded in expected[stream].items():
                 frames = read_frames(activity / folder / name)
                 assert len(frames) == recorded.attrs["frames"]
-                crops = ten_crops(frames[0], STREAMS[stream], 227)
+                crops = ten_crops(frames[0], STREAMS[stream], 227).numpy()
                 assert [sha256(crop) for crop in crops] == list(recorded.attrs["oversample_sha256"])
-                center = center_crop(frames[0], STREAMS[stream], 227)
+                center = center_crop(frames[0], STREAMS[stream], 227).numpy()
                 assert sha256(center) == recorded.attrs["center_sha256"]
                 assert np.array_equal(center, recorded["center"])
                 checked += 1
@@ -98,9 +98,11 @@ def test_resizing_a_ramp_gives_a_ramp_about_pixel_centres(size):
     ramp = (
         np.repeat(np.add.outer(np.arange(old[0]), 2.0 * np.arange(old[1]))[:, :, None], 3, 2).astype(np.float32) / 500
     )
-    rows = np.clip((np.arange(size[0]) + 0.5) * old[0] / size[0] - 0.5, 0, old[0] - 1)
-    columns = np.clip((np.arange(size[1]) + 0.5) * old[1] / size[1] - 0.5, 0, old[1] - 1)
-    expected = np.add.outer(rows, 2 * columns)[:, :, None] / 500
+    rows, columns = ((np.arange(size[axis]) + 0.5) * old[axis] / size[axis] - 0.5 for axis in (0, 1))
+    inside = [np.clip(position, 0, old[axis] - 1) for axis, position in enumerate((rows, columns))]
+    expected = np.add.outer(inside[0], 2 * inside[1])[:, :, None] / 500
+    # Beyond the edges lies the least value, here 0.
+    expected *= np.multiply.outer(1 - abs(rows - inside[0]), 1 - abs(columns - inside[1]))[:, :, None]
     # The stretch to 0..1 is done in float32.
     assert np.abs(resize_image(ramp, size) - expected).max() < 2e-7
 
