@@ -1,5 +1,6 @@
-"""What every command line shares: problems of the user's making end with a message, not a traceback."""
+"""What command lines share: common options, and that problems of the user's making end with a message."""
 
+import argparse
 import sys
 import warnings
 from collections.abc import Callable
@@ -30,6 +31,35 @@ def run(main: Callable[[], int]) -> None:
         print("interrupted", file=sys.stderr)
         status = EXIT_INTERRUPTED
     sys.exit(status)
+
+
+def positive_integer(text: str) -> int:
+    """The value of an option that counts something; the type that argparse is given."""
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+positive_integer.__name__ = "positive integer"  # what argparse's message calls it: "invalid positive integer value"
+
+
+def add_numerics_options(parser: argparse._ArgumentGroup, tolerance: str) -> None:
+    """Add the options for how networks are computed; `tolerance` is how far fast results may be from Caffe's."""
+    parser.add_argument(
+        "--numerics",
+        choices=("exact", "fast"),
+        default="exact",
+        help=f"exact: Caffe's bits (default); fast: within {tolerance}",
+    )
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of fast numerics")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda needs fast numerics")
+
+
+def check_numerics_options(options: argparse.Namespace) -> None:
+    """Raises `Error` for options of `add_numerics_options` that do not go together."""
+    if options.numerics == "exact" and (options.device != "cpu" or options.precision != "float32"):
+        raise Error("exact numerics run on the CPU in float32; add --numerics fast for another device or precision")
 
 
 def _show_warning(message: Warning | str, *_) -> None:

@@ -63,7 +63,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "--method", choices=METHODS, default="brox", help="brox: the paper's (default); dis, farneback: OpenCV's"
     )
     parser.add_argument(
-        "--workers", type=_positive, default=os.cpu_count(), help="pairs computed at once (default: %(default)s)"
+        "--workers",
+        type=cli.positive_integer,
+        default=os.cpu_count(),
+        help="pairs computed at once (default: %(default)s)",
     )
     parser.add_argument("--resume", action="store_true", help="go on after an interruption: keep complete clips")
     parser.add_argument(
@@ -71,15 +74,6 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     return parser.parse_args(argv)
 
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-_positive.__name__ = "positive integer"  # the name in argparse's message: "invalid positive integer value: 'x'"
 
 if __name__ == "__main__":
     cli.run(main)

@@ -50,7 +50,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         help="frames per second, or 'native' for the frames as they are in the video (default: %(default)g)",
     )
     parser.add_argument(
-        "--workers", type=_positive, default=os.cpu_count(), help="videos read at once (default: %(default)s)"
+        "--workers",
+        type=cli.positive_integer,
+        default=os.cpu_count(),
+        help="videos read at once (default: %(default)s)",
     )
     return parser.parse_args(argv)
 
@@ -64,15 +67,7 @@ def _frame_rate(text: str) -> float | None:
     return fps
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-_frame_rate.__name__ = "frame rate"  # the names in argparse's message: "invalid frame rate value: 'x'"
-_positive.__name__ = "positive integer"
+_frame_rate.__name__ = "frame rate"  # what argparse's message calls it: "invalid frame rate value"
 
 if __name__ == "__main__":
     cli.run(main)

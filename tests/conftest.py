@@ -2,6 +2,7 @@ import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -25,16 +26,24 @@ def data() -> Path:
     return Path(__file__).resolve().parent / "data"
 
 
+class Ended(NamedTuple):
+    """A command that has run."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
 def command(monkeypatch, capsys) -> Callable:
-    """Run a script of the repository as its user does: command(name, *arguments) -> exit status, stdout, stderr."""
+    """Run a script of the repository as its user does: command(name, *arguments)."""
 
-    def call(name: str, *arguments) -> tuple[int, str, str]:
+    def call(name: str, *arguments) -> Ended:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
         main = runpy.run_path(str(REPOSITORY / "scripts" / name))["main"]
         with pytest.raises(SystemExit) as ending:
             cli.run(main)
         output = capsys.readouterr()
-        return ending.value.code, output.out, output.err
+        return Ended(ending.value.code, output.out, output.err)
 
     return call

@@ -1,6 +1,4 @@
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -9,21 +7,11 @@ from flow_material import frame, texture
 
 from lrcn import cli
 
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "compute_flow.py"
-
 
 @pytest.fixture
-def compute(capsys):
+def compute(command):
     """Calls the script as a shell does; gives its exit status and what it printed."""
-    main = runpy.run_path(str(SCRIPT))["main"]
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as end:
-            cli.run(lambda: main([str(argument) for argument in arguments]))
-        printed = capsys.readouterr()
-        return SimpleNamespace(status=end.value.code, stdout=printed.out, stderr=printed.err)
-
-    return call
+    return partial(command, "compute_flow.py")
 
 
 def write_frames(folder, count=3, size=(48, 64), first=1):

@@ -1,28 +1,14 @@
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 
-from lrcn import cli
-
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "extract_frames.py"
-
 
 @pytest.fixture
-def extract(capsys):
+def extract(command):
     """Calls the script as a shell does; gives its exit status and what it printed."""
-    main = runpy.run_path(str(SCRIPT))["main"]
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as end:
-            cli.run(lambda: main([str(argument) for argument in arguments]))
-        printed = capsys.readouterr()
-        return SimpleNamespace(status=end.value.code, stdout=printed.out, stderr=printed.err)
-
-    return call
+    return partial(command, "extract_frames.py")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import argparse
 import hashlib
 from pathlib import Path
 
-from .. import networks
+from .. import cli, networks
 from ..errors import Error
 from .models import MODELS, PROTOCOLS, Model, load_model
 
@@ -31,20 +31,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="oversample: ten crops of every frame, as classify_video.py (default); "
         "center: the centre only, as evaluate_lstm.py",
     )
-    how.add_argument(
-        "--numerics",
-        choices=("exact", "fast"),
-        default="exact",
-        help="exact: Caffe's bits (default); fast: within 1e-5",
-    )
-    how.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of fast numerics")
+    cli.add_numerics_options(how, "1e-5")
     how.add_argument(
         "--quirks",
         choices=("released", "none"),
         default="released",
         help="keep what the released code does by mistake, as the published numbers have it (default), or mend it",
     )
-    how.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda needs fast numerics")
 
 
 def load_models(options: argparse.Namespace, device: str | None = None) -> dict[str, Model]:
@@ -52,8 +45,7 @@ def load_models(options: argparse.Namespace, device: str | None = None) -> dict[
     named = [name for name in MODELS if getattr(options, name)]
     if not named:
         raise Error(f"name the weights of at least one model: {', '.join(map(_option, MODELS))}")
-    if options.numerics == "exact" and (options.device != "cpu" or options.precision != "float32"):
-        raise Error("exact numerics run on the CPU in float32; add --numerics fast for another device or precision")
+    cli.check_numerics_options(options)
     models = {
         name: load_model(
             name,

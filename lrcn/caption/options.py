@@ -8,7 +8,7 @@ import torch
 
 from prototxt_import import Weights
 
-from .. import networks
+from .. import cli, networks
 from ..convert import load_weights
 from ..errors import Error
 from ..net import Net
@@ -34,14 +34,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--word-net", type=Path, metavar="P", help="prototxt (default: the paper's variant that the weights are of)"
     )
     how = parser.add_argument_group("how it is computed")
-    how.add_argument(
-        "--numerics",
-        choices=("exact", "fast"),
-        default="exact",
-        help="exact: Caffe's bits (default); fast: within 1e-4",
-    )
-    how.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of fast numerics")
-    how.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda needs fast numerics")
+    cli.add_numerics_options(how, "1e-4")
 
 
 def load_captioner(options: argparse.Namespace) -> Captioner:
@@ -69,8 +62,7 @@ def _weights_and_vocabulary(options: argparse.Namespace) -> tuple[Weights, Vocab
     for name in ("weights", "vocab"):
         if not getattr(options, name):
             raise Error(f"--{name} is missing: a model is weights and the vocabulary that they were trained with")
-    if options.numerics == "exact" and (options.device != "cpu" or options.precision != "float32"):
-        raise Error("exact numerics run on the CPU in float32; add --numerics fast for another device or precision")
+    cli.check_numerics_options(options)
     return read_weights(options.weights), Vocabulary.load(options.vocab)
 
 
