@@ -171,7 +171,7 @@ class Solver:
             _seed_dropout(processes.rank)
         self._passes = DataParallel(self.net, processes)
         self.updates = UPDATES[numerics]
-        if numerics == "fast" and self.net.device.type == "cpu":
+        if self.net.device.type == "cpu":
             keep_freed_memory()
         self.learnables = learnable_blobs(self.net)
         self.history = [

@@ -10,12 +10,16 @@ from functools import reduce
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..errors import Error
 from . import fused_lrn, fused_lstm, recurrent  # noqa: F401, fused_lrn completes its op
 
 # Products that one output value of a convolution may add up in one chain before float32 rounding shows.
 LONG_SUM = 512
+
+# Rows from which oneDNN multiplies matrices as fast as MKL or faster; on processors other than Intel's twice as fast.
+MANY_ROWS = 16
 
 Pair = Sequence[int]
 
@@ -70,7 +74,35 @@ class _BiasGradient(torch.autograd.Function):
 
 def inner_product(x: Tensor, weight: Tensor, bias: Tensor | None, transposed_weight: bool) -> Tensor:
     """See `exact.inner_product`."""
-    return F.linear(_like(x, weight), weight.t() if transposed_weight else weight, bias)
+    x, weight = _like(x, weight), weight.t() if transposed_weight else weight
+    if x.device.type == "cpu" and x.dtype == torch.float32 and x.shape[:-1].numel() >= MANY_ROWS:
+        return _OneDnnLinear.apply(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], len(weight))
+    return F.linear(x, weight, bias)
+
+
+def _one_dnn_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """a (M, K) times the transpose of b (N, K), plus bias (N)."""
+    return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
+
+
+class _OneDnnLinear(torch.autograd.Function):
+    """`F.linear` by oneDNN, where PyTorch takes MKL."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _one_dnn_product(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        x_learns, weight_learns, bias_learns = ctx.needs_input_grad
+        return (
+            _one_dnn_product(dy, weight.t()) if x_learns else None,
+            _one_dnn_product(dy.t(), x.t()) if weight_learns else None,
+            dy.sum(0) if bias_learns else None,
+        )
 
 
 def embed(index: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
