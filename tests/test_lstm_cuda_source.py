@@ -59,7 +59,7 @@ def compiled(tmp_path_factory) -> str:
     newest = max(map(int, re.findall(r"compute_(\d+)", known)))
     targets = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in sorted({80, 90, newest})]
     targets.append(f"-gencode=arch=compute_{newest},code=compute_{newest}")
-    options = ["-std=c++17", "-O3", "-Xptxas", "-v", "-Werror", "all-warnings", "--threads", "0", f"-I{CSRC}"]
+    options = ["-std=c++17", "-O3", "-fmad=false", "-Xptxas", "-v", "-Werror", "all-warnings", "--threads", "0", f"-I{CSRC}"]
     target = tmp_path_factory.mktemp("cuda") / "lstm_cuda.o"
     return run([compiler, *options, *COMMON_NVCC_FLAGS, *targets, "-c", SOURCE, "-o", target], text=True).stderr
 
@@ -106,7 +106,7 @@ def emulated(folder: Path, *options: str) -> Path:
         pytest.skip("no F16C instructions")
     program = folder / "emulation"
     flags = ["-std=c++20", "-O1", "-g", "-mf16c", "-pthread", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Werror"]
-    sources = ["-x", "c++", SOURCE, EMULATION / "main.cpp"]
+    sources = ["-x", "c++", SOURCE, EMULATION / "lstm.cpp"]
     run([gxx(), *flags, *options, f"-I{EMULATION}", f"-I{CSRC}", *sources, "-o", program])
     return program
 

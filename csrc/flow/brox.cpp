@@ -17,7 +17,6 @@ namespace {
 
 // What the grids of a level take: four jets and images of each frame; six planes of data and 17 of the solver per warp.
 constexpr size_t BYTES_PER_PIXEL = 2 * (sizeof(Jet) + 4 * sizeof(Pixel)) + 23 * sizeof(float);
-constexpr float SMALLEST_PART = 1.0f / 16.0f;  // of an increment that is tried
 
 }  // namespace
 

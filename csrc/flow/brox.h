@@ -20,6 +20,9 @@ struct BroxSettings {
   double omega;                                                // of successive over-relaxation
 };
 
+// Where an increment leads too far, a half of it is tried, a quarter, and so on to this part of it.
+constexpr float SMALLEST_PART = 1.0f / 16.0f;
+
 // E before and after one warp; it never rises.
 struct EnergyStep {
   double before, after;

@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "flow/energy.h"
 #include "flow/arithmetic.h"
+#include "flow/energy.h"
 
 namespace lrcn::flow {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "flow/data_term.h"
 #include "flow/arithmetic.h"
+#include "flow/data_term.h"
 
 namespace lrcn::flow {
 namespace {

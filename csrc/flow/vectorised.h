@@ -10,7 +10,7 @@
 
 // A function that is compiled into such functions, and into the kernels of a GPU.
 #if defined(__CUDACC__)
-#define LRCN_INLINE static __host__ __device__ __forceinline__
+#define LRCN_INLINE static __device__ __forceinline__
 #elif defined(__GNUC__)
 #define LRCN_INLINE static inline __attribute__((always_inline))
 #else
