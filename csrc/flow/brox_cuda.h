@@ -8,9 +8,8 @@
 
 namespace lrcn::flow {
 
-// What one call can take: the grids of a launch are no larger, nor are its parameters.
+// What one call can take: the grids of a launch are no larger.
 constexpr int64_t MOST_PAIRS = 32767, MOST_ROWS = 500'000;
-constexpr double LARGEST_SIGMA = 20.0;
 
 // Bytes of the workspace for so many pairs.
 int64_t brox_workspace(int64_t pairs, Size size, const BroxSettings& settings);
