@@ -299,8 +299,8 @@ __device__ inline double total(const Energy& energy, int64_t pair, double alpha)
   return totals[DATA] + alpha * totals[SMOOTH];
 }
 
-// A thread for every pair, from here on. steps: of this warp, `stride` entries apart; taken: which part of the
-// increment each pair has taken, 0 for none.
+// A thread for every pair, here and in the next kernel. steps: of this warp, `stride` entries apart; taken: which part
+// of the increment each pair has taken, 0 for none.
 __global__ void begin_warp(Energy energy, double alpha, EnergyStep* steps, int64_t stride, float* taken) {
   const int64_t pair = this_site().x;
   if (pair >= energy.pairs) return;
@@ -322,8 +322,9 @@ __global__ void advance(Planes flow, Planes solver, const float* taken) {
   const Site site = this_site();
   if (!site.is_on(flow.height, flow.width) || taken[site.image] == 0.0f) return;
   const int64_t here = flow.index(site);
-  for (int plane = 0; plane < FLOW_PLANES; ++plane)
+  for (int plane = 0; plane < FLOW_PLANES; ++plane) {
     flow.at(plane, here) += taken[site.image] * solver.at(DU + plane, here);
+  }
 }
 
 __global__ void interleave(Planes flow, float* result) {
