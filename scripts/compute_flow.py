@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from lrcn import cli
 from lrcn.errors import Error
-from lrcn.flow import METHODS, write_flow_images
+from lrcn.flow import METHODS, flow_method, write_flow_images
 from lrcn.flow.clips import find_clips
 from lrcn.flow.preview import write_preview
 
@@ -23,6 +23,7 @@ from lrcn.flow.preview import write_preview
 def main(argv: list[str] | None = None) -> int:
     """Make what is asked for; returns 1 when the flow of some clips could not be computed (they are named), else 0."""
     arguments = _parse(argv)
+    method = flow_method(arguments.method, arguments.device)
     clips = find_clips(arguments.input)
     present = [clip for clip in clips if (arguments.output / clip.place).exists()]
     if present and not arguments.resume:
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
             "--resume keeps what is complete and makes the rest, another -o starts anew"
         )
     if arguments.preview:
-        write_preview(clips[0], arguments.preview, arguments.method)
+        write_preview(clips[0], arguments.preview, method)
     failures = []
     missing = [clip for clip in clips if clip not in present]
     with tqdm(total=sum(clip.expected_frames() for clip in missing), unit="frame", disable=None) as progress:
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             frames = _counted(clip.frames(), progress)
             folder = arguments.output / clip.place
             try:
-                write_flow_images(frames, folder.parent, folder.name, arguments.method, arguments.workers)
+                write_flow_images(frames, folder.parent, folder.name, method, arguments.workers)
             except Error as error:
                 failures.append(f"{clip.path}: {error}" if str(clip.path) not in str(error) else str(error))
     done = len(missing) - len(failures)
@@ -67,6 +68,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         type=cli.positive_integer,
         default=os.cpu_count(),
         help="pairs computed at once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="cuda: brox on a GPU, with the same bits"
     )
     parser.add_argument("--resume", action="store_true", help="go on after an interruption: keep complete clips")
     parser.add_argument(

@@ -77,16 +77,18 @@ def find_videos(options: argparse.Namespace, sources: dict[str, Source]) -> list
     return videos
 
 
-def make_images(options: argparse.Namespace, processes: Processes, with_flow: bool) -> list[Video]:
+def make_images(options: argparse.Namespace, processes: Processes, with_flow: bool, device: str) -> list[Video]:
     """Make frames and flow images of --videos, which the options then name as --frames and --flow; returns the videos.
 
-    A video that cannot be read is told on stderr; the evaluation will miss its frames and count it as failed.
+    device: of the flow, if its method knows others than the CPU. A video that cannot be read is told on stderr; the
+    evaluation will miss its frames and count it as failed.
     """
     if options.frames or options.flow:
         raise Error("--videos makes frames and flow images itself; leave --frames and --flow out")
     source = Source(options.videos)
     videos = find_videos(options, {"videos": source})
-    cache = Cache(options.cache, options.flow_method)
+    flow_device = device if with_flow and options.flow_method == "brox" else "cpu"
+    cache = Cache(options.cache, options.flow_method, flow_device)
     share = videos[processes.rank :: processes.count]
     workers = max((os.cpu_count() or 1) // processes.count, 1)
     failures = cache.fill(share, source, with_flow, workers, progress=processes.rank == 0)
@@ -113,7 +115,7 @@ def evaluate_together(options: argparse.Namespace, processes: Processes) -> int:
     for line in unused_layers(models) if processes.rank == 0 else ():
         print(line, file=sys.stderr)
     needed = {model.stream.name for model in models.values()}
-    videos = make_images(options, processes, with_flow="flow" in needed) if options.videos else None
+    videos = make_images(options, processes, "flow" in needed, device) if options.videos else None
     streams = {"rgb": options.frames, "flow": options.flow}
     for stream, option in (("rgb", "--frames"), ("flow", "--flow")):
         if stream in needed and streams[stream] is None:

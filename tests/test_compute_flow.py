@@ -3,6 +3,7 @@ from functools import partial
 import cv2
 import numpy as np
 import pytest
+import torch
 from flow_material import frame, texture
 
 from lrcn import cli
@@ -133,6 +134,7 @@ def test_a_bad_clip_is_named_and_the_rest_finished(compute, frames, tmp_path, ki
         (["empty", "-o", "out"], "neither images nor videos"),
         (["empty", "-o", "out", "--workers", "0"], "invalid positive integer"),
         (["empty", "-o", "out", "--method", "horn"], "invalid choice: 'horn'"),
+        (["empty", "-o", "out", "--method", "dis", "--device", "cuda"], "'dis' runs on the CPU only"),
     ],
 )
 def test_mistakes_end_with_a_message(compute, tmp_path, monkeypatch, arguments, message):
@@ -141,6 +143,13 @@ def test_mistakes_end_with_a_message(compute, tmp_path, monkeypatch, arguments, 
     result = compute(*arguments)
     assert result.status != 0
     assert message in result.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(compute, frames, tmp_path):
+    result = compute(frames, "-o", tmp_path / "flow", "--device", "cuda")
+    assert result.status == cli.EXIT_USER_ERROR
+    assert "error: flow on device 'cuda'" in result.stderr and not (tmp_path / "flow").exists()
 
 
 def test_two_clips_of_one_place(compute, frames, tmp_path):

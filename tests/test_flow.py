@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lrcn.errors import Error
-from lrcn.flow import colour_flow, compute_flow, decode_flow, encode_flow, flow_images, write_flow_images
+from lrcn.flow import Brox, colour_flow, compute_flow, decode_flow, encode_flow, flow_images, write_flow_images
 
 
 def texture(seed, height=240, width=320):
@@ -99,6 +99,16 @@ def test_images_come_in_order_from_any_number_of_workers():
     alone = list(flow_images(frames))
     for workers in (2, 5):
         assert np.array_equal(list(flow_images(iter(frames), workers=workers)), alone)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("at_once", [2, 3, 10])
+def test_images_of_pairs_computed_together(monkeypatch, at_once, workers):
+    """As on a GPU; the last batch may be smaller."""
+    frames = [shifted(texture(2, 48, 64), step, 0) for step in range(8)]
+    expected = list(flow_images(frames))
+    monkeypatch.setattr(Brox, "pairs_at_once", lambda self, height, width: at_once)
+    assert np.array_equal(list(flow_images(iter(frames), workers=workers)), expected)
 
 
 def test_an_error_ends_the_images():

@@ -5,8 +5,9 @@ import torch
 from flow_material import end_point_error, frame, rotation_and_zoom, texture, translation, warped_pair
 
 from lrcn.errors import Error
-from lrcn.flow import METHODS, Brox, compute_flow, encode_flow
+from lrcn.flow import METHODS, Brox, compute_flow, encode_flow, flow_method
 from lrcn.flow.ground_truth import read_ground_truth, score_flow
+from lrcn.ops import flow as ops
 from lrcn.ops.flow import brox_flow
 
 SMALL = {"height": 96, "width": 128}  # where the size does not matter
@@ -124,6 +125,14 @@ def test_same_bits_with_any_number_of_threads():
         assert torch.equal(result[0], results[0][0]) and torch.equal(result[1], results[0][1])
 
 
+def test_a_batch_has_the_bits_of_its_pairs():
+    pairs = [warped_pair(translation(step, 1), seed=step, **SMALL)[:2] for step in range(3)]
+    flows, energies = Brox().compute(*map(np.stack, zip(*pairs, strict=True)))
+    for pair, flow, steps in zip(pairs, flows, energies, strict=True):
+        for found, expected in zip((flow, steps), Brox().compute(*pair), strict=True):
+            assert np.array_equal(found, expected)
+
+
 def test_op():
     previous, following = (torch.from_numpy(f)[None] for f in warped_pair(translation(1, 0), **SMALL)[:2])
     settings = (80.0, 100.0, 0.001, 0.8, 0.9, 10, 1, 1, 2, 1.5)
@@ -163,6 +172,7 @@ def test_extreme_frames_give_finite_flow():
         ("gamma", -1),
         ("epsilon", 0),
         ("sigma", -0.1),
+        ("sigma", 20.5),
         ("eta", 1.0),
         ("coarsest", 0),
         ("outer_iterations", 0),
@@ -174,6 +184,20 @@ def test_extreme_frames_give_finite_flow():
 def test_settings_out_of_range(setting, value):
     with pytest.raises(Error, match=f"{setting} .* {value}"):
         Brox(**{setting: value})
+
+
+def test_devices_that_are_not_there(monkeypatch):
+    with pytest.raises(Error, match="device 'tpu': cpu or cuda expected"):
+        Brox(device="tpu")
+    with pytest.raises(Error, match="'farneback' runs on the CPU only, found device 'cuda'"):
+        flow_method("farneback", "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(ops, "HAS_CUDA", True)
+    with pytest.raises(Error, match="device 'cuda:1': no GPU is found"):
+        Brox(device="cuda:1")
+    monkeypatch.setattr(ops, "HAS_CUDA", False)
+    with pytest.raises(Error, match="device 'cuda': lrcn is built without its CUDA kernels"):
+        flow_method("brox", "cuda")
 
 
 def test_every_setting_matters():

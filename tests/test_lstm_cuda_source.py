@@ -1,30 +1,30 @@
 """The CUDA kernels without a GPU: compiled by nvcc for every architecture, and run as plain C++ on the host.
 
-tests/cuda_emulation stands in for what the kernels ask of a GPU: there every GPU thread is a thread of the host. So the
-indexing, the barriers and the order of memory accesses that run here are those of the kernels themselves, and the
-sanitizers of the host's compiler watch them.
+There every GPU thread is a thread of the host. So the indexing, the barriers and the order of memory accesses that run
+here are those of the kernels themselves, and the sanitizers of the host's compiler watch them.
 """
 
 import json
-import os
-import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from cuda_source import (
+    CSRC,
+    EMULATION,
+    assert_compiled_without_spilling,
+    check_ops,
+    compile_for_gpus,
+    compile_for_host,
+    run,
+)
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.cpp_extension import COMMON_NVCC_FLAGS, include_paths
 
 from lrcn import Error
 from lrcn.ops import fused_lstm
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-CSRC = REPOSITORY / "csrc"
 SOURCE = CSRC / "lstm/lstm_cuda.cu"
-EMULATION = REPOSITORY / "tests/cuda_emulation"
 
 KIB = 1024
 # Multiprocessors, shared memory of a block, bytes of a chunk.
@@ -34,59 +34,15 @@ TINY = (6, 100 * KIB, 32 * KIB)  # several slices and groups at small sizes
 SMALL_CHUNKS = (6, 100 * KIB, 1 * KIB)
 
 
-def run(command: list, **options) -> subprocess.CompletedProcess:
-    result = subprocess.run(list(map(str, command)), capture_output=True, **options)
-    assert result.returncode == 0, f"{command[0]}: exit status {result.returncode}\n{result.stderr[-4000:]!r}"
-    return result
-
-
-def nvcc() -> str:
-    return shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc") or pytest.skip("no nvcc")
-
-
-def gxx() -> str:
-    return shutil.which("g++") or pytest.skip("no g++")
-
-
 # -- compiled for the GPU
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory) -> str:
-    """What ptxas says about every kernel for the oldest and the newest GPU of the build and for sm_90."""
-    compiler = nvcc()
-    known = run([compiler, "--list-gpu-arch"], text=True).stdout
-    newest = max(map(int, re.findall(r"compute_(\d+)", known)))
-    targets = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in sorted({80, 90, newest})]
-    targets.append(f"-gencode=arch=compute_{newest},code=compute_{newest}")
-    options = ["-std=c++17", "-O3", "-Xptxas", "-v", "-Werror", "all-warnings", "--threads", "0", f"-I{CSRC}"]
-    target = tmp_path_factory.mktemp("cuda") / "lstm_cuda.o"
-    return run([compiler, *options, *COMMON_NVCC_FLAGS, *targets, "-c", SOURCE, "-o", target], text=True).stderr
-
-
-def test_kernels_compile_without_warnings_for_every_architecture(compiled):
-    assert len(set(re.findall(r"for '(sm_\d+)'", compiled))) == 3
-
-
-def test_no_kernel_spills_registers(compiled):
-    spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", compiled)
-    assert len(spills) >= 3 * 20
-    assert {int(number) for kernel in spills for number in kernel} == {0}
+def test_kernels_compile_without_warnings_or_spills_for_every_architecture(tmp_path):
+    assert_compiled_without_spilling(compile_for_gpus(SOURCE, tmp_path), kernels=20)
 
 
 def test_ops_compile_without_warnings(tmp_path):
-    """Against the headers of this torch, even if it is built without CUDA."""
-    toolkit = Path(os.environ.get("CUDA_HOME") or "/usr/local/cuda") / "include"
-    if not (toolkit / "cuda_runtime_api.h").exists():
-        pytest.skip("no CUDA toolkit: its headers are looked for under CUDA_HOME, else /usr/local/cuda")
-    torch_include = [Path(path) for path in include_paths()]
-    # A header that CMake writes, and that torch for CPUs lacks.
-    configured = tmp_path / "c10/cuda/impl/cuda_cmake_macros.h"
-    configured.parent.mkdir(parents=True)
-    configured.write_text("#pragma once\n#define C10_CUDA_BUILD_SHARED_LIBS\n")
-    system = [word for path in (*torch_include, tmp_path, toolkit) for word in ("-isystem", path)]
-    options = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", f"-I{CSRC}"]
-    run([gxx(), *options, *system, CSRC / "lstm_cuda_ops.cpp"])
+    check_ops(CSRC / "lstm_cuda_ops.cpp", tmp_path)
 
 
 @pytest.mark.skipif(fused_lstm.HAS_CUDA, reason="lrcn is built with its CUDA kernels")
@@ -104,11 +60,7 @@ def test_a_build_without_the_kernels_says_so():
 def emulated(folder: Path, *options: str) -> Path:
     if "f16c" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("no F16C instructions")
-    program = folder / "emulation"
-    flags = ["-std=c++20", "-O1", "-g", "-mf16c", "-pthread", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Werror"]
-    sources = ["-x", "c++", SOURCE, EMULATION / "main.cpp"]
-    run([gxx(), *flags, *options, f"-I{EMULATION}", f"-I{CSRC}", *sources, "-o", program])
-    return program
+    return compile_for_host([SOURCE, EMULATION / "lstm.cpp"], folder, "-mf16c", "-pthread", *options)
 
 
 @pytest.fixture(scope="module")

@@ -63,8 +63,15 @@ def results(tmp_path_factory) -> list[dict]:
 
 def test_the_cuda_kernels_are_built_without_a_gpu(results):
     for built in results[:2]:
-        assert {"csrc/lstm/lstm_cuda.cu", "csrc/lstm_cuda_ops.cpp", "csrc/ops.cpp"} < set(built["sources"])
+        kernels = {
+            "csrc/lstm/lstm_cuda.cu",
+            "csrc/lstm_cuda_ops.cpp",
+            "csrc/flow/brox_cuda.cu",
+            "csrc/flow_cuda_ops.cpp",
+        }
+        assert kernels | {"csrc/ops.cpp"} < set(built["sources"])
         targets = [flag.split("code=")[-1] for flag in built["flags"]["nvcc"] if "code=" in flag]
+        assert "-fmad=false" in built["flags"]["nvcc"], "the flow of a GPU would not have the CPU's bits"
         assert targets == ["sm_80", "sm_90", "sm_121", "compute_90", "compute_121"]
         assert built["said"] == ""
 

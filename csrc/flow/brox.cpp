@@ -17,18 +17,17 @@ namespace {
 
 // What the grids of a level take: four jets and images of each frame; six planes of data and 17 of the solver per warp.
 constexpr size_t BYTES_PER_PIXEL = 2 * (sizeof(Jet) + 4 * sizeof(Pixel)) + 23 * sizeof(float);
-constexpr float SMALLEST_PART = 1.0f / 16.0f;  // of an increment that is tried
 
 }  // namespace
 
 int64_t warps(Size size, const BroxSettings& settings) {
-  return static_cast<int64_t>(level_sizes(size, settings.eta, settings.coarsest).size()) * settings.outer_iterations;
+  return static_cast<int64_t>(levels_of(size, settings.eta, settings.coarsest).size()) * settings.outer_iterations;
 }
 
 void brox_flow(const uint8_t* previous, const uint8_t* following, Size size, const BroxSettings& settings, float* flow,
                EnergyStep* energies) {
-  const std::vector<Size> sizes = level_sizes(size, settings.eta, settings.coarsest);
-  const Pyramid first(previous, sizes, settings.sigma), second(following, sizes, settings.sigma);
+  const std::vector<Level> levels = levels_of(size, settings.eta, settings.coarsest);
+  const Pyramid first(previous, levels, settings.sigma), second(following, levels, settings.sigma);
   const float alpha = static_cast<float>(settings.alpha), epsilon = static_cast<float>(settings.epsilon);
   const float gamma = static_cast<float>(settings.gamma), omega = static_cast<float>(settings.omega);
 
@@ -36,14 +35,14 @@ void brox_flow(const uint8_t* previous, const uint8_t* following, Size size, con
   const size_t bytes = BYTES_PER_PIXEL * (size.height + MARGIN) * (size.width + 2 * MARGIN);
   const std::unique_ptr<std::byte[]> buffer(new std::byte[bytes]);
 
-  Image current(sizes.back());
+  Image current(levels.back().size);
   for (int64_t y = 0; y < current.height; ++y) std::fill_n(current.row(y), current.width, Pixel{});
-  for (size_t level = sizes.size(); level-- > 0;) {
+  for (size_t level = levels.size(); level-- > 0;) {
     std::pmr::monotonic_buffer_resource memory(buffer.get(), bytes);
     Image previous_image = first.level(level, &memory), following_image = second.level(level, &memory);
     const Jets previous_jets = differentiate(previous_image, &memory),
                following_jets = differentiate(following_image, &memory);
-    current = resize_flow(current, sizes[level]);
+    current = resize_flow(current, levels[level].size);
     for (int64_t outer = 0; outer < settings.outer_iterations; ++outer) {
       const DataTerm data = linearise(previous_jets, following_jets, current, gamma, epsilon, &memory);
       const double before = data.energy + settings.alpha * smoothness_energy(current, epsilon);

@@ -11,14 +11,19 @@
 
 namespace lrcn::flow {
 
+constexpr double LARGEST_SIGMA = 20.0;  // whose weights the parameters of a GPU's kernel can hold
+
 struct BroxSettings {
   double alpha, gamma, epsilon;
-  double sigma;      // of the Gaussian that smooths the images of every level, in pixels of the level
+  double sigma;      // of the Gaussian that smooths the images of every level, in pixels of the level, to LARGEST_SIGMA
   double eta;        // size of a level against the next finer one
   int64_t coarsest;  // pixels of the shorter side that a level has at least
   int64_t outer_iterations, inner_iterations, sor_iterations;  // per level, per warp, per linear system
   double omega;                                                // of successive over-relaxation
 };
+
+// Where an increment leads too far, a half of it is tried, a quarter, and so on to this part of it.
+constexpr float SMALLEST_PART = 1.0f / 16.0f;
 
 // E before and after one warp; it never rises.
 struct EnergyStep {

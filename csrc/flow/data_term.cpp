@@ -2,29 +2,20 @@
 
 #include <vector>
 
+#include "flow/arithmetic.h"
 #include "flow/energy.h"
-#include "flow/vectorised.h"
 
 namespace lrcn::flow {
 namespace {
 
-LRCN_INLINE float sum(Pixel channels) { return (channels[0] + channels[1]) + (channels[2] + channels[3]); }
-
-// One row of each entry of J. Differences (t) are between the images; derivatives are the mean of both images'.
+// One row of each entry of J.
 LRCN_VECTORISED
 void tensor_row(int64_t count, float gamma, const Jet* previous, const Jet* warped, const float* inside,
-                float* const* j) {
+                float* const* rows) {
   for (int64_t i = 0; i < count; ++i) {
-    const auto mean = [&](Jet::Part part) { return 0.5f * (previous[i].part[part] + warped[i].part[part]); };
-    const auto change = [&](Jet::Part part) { return warped[i].part[part] - previous[i].part[part]; };
-    const Pixel x = mean(Jet::X), y = mean(Jet::Y), xx = mean(Jet::XX), xy = mean(Jet::XY), yy = mean(Jet::YY);
-    const Pixel t = change(Jet::VALUE), xt = change(Jet::X), yt = change(Jet::Y);
-    j[XX][i] = inside[i] * sum(x * x + gamma * (xx * xx + xy * xy));
-    j[XY][i] = inside[i] * sum(x * y + gamma * (xx * xy + xy * yy));
-    j[YY][i] = inside[i] * sum(y * y + gamma * (xy * xy + yy * yy));
-    j[XT][i] = inside[i] * sum(x * t + gamma * (xx * xt + xy * yt));
-    j[YT][i] = inside[i] * sum(y * t + gamma * (xy * xt + yy * yt));
-    j[TT][i] = inside[i] * sum(t * t + gamma * (xt * xt + yt * yt));
+    float j[ENTRIES];
+    data_tensor(previous[i], warped[i], gamma, inside[i], j);
+    for (int64_t entry = 0; entry < ENTRIES; ++entry) rows[entry][i] = j[entry];
   }
 }
 

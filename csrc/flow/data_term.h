@@ -6,10 +6,6 @@
 
 namespace lrcn::flow {
 
-// The entries of the symmetric matrix J, 3 x 3 at every pixel, with which the constancy of brightness and gradient at
-// the increment (du, dv) is the quadratic form (du, dv, 1) J (du, dv, 1)^T.
-enum Entry { XX, XY, YY, XT, YT, TT, ENTRIES };
-
 struct DataTerm {
   SplitPlanes tensor;  // J at every pixel, summed over the channels; 0 where the flow leaves the image
   double energy;       // of the flow so far

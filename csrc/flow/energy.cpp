@@ -1,31 +1,22 @@
 #include "flow/energy.h"
 
-#include <cmath>
 #include <vector>
 
-#include "flow/vectorised.h"
+#include "flow/arithmetic.h"
 
 namespace lrcn::flow {
 namespace {
 
-// The square of what is not constant: the brightness, and gamma times the gradient, summed over the channels.
 LRCN_VECTORISED
 void data_row(int64_t count, float gamma, const Jet* previous, const Jet* warped, const float* inside, float* square) {
-  for (int64_t i = 0; i < count; ++i) {
-    const auto change = [&](Jet::Part part) { return warped[i].part[part] - previous[i].part[part]; };
-    const Pixel t = change(Jet::VALUE), xt = change(Jet::X), yt = change(Jet::Y);
-    const Pixel channels = t * t + gamma * (xt * xt + yt * yt);
-    square[i] = inside[i] * ((channels[0] + channels[1]) + (channels[2] + channels[3]));
-  }
+  for (int64_t i = 0; i < count; ++i) square[i] = data_square(previous[i], warped[i], gamma, inside[i]);
 }
 
 // |grad u|^2 + |grad v|^2: the mean over both sides of the pixel, as in the solver.
 LRCN_VECTORISED
 void smoothness_row(int64_t count, const Pixel* above, const Pixel* here, const Pixel* below, float* square) {
   for (int64_t i = 0; i < count; ++i) {
-    const Pixel left = here[i] - here[i - 1], right = here[i + 1] - here[i], up = here[i] - above[i],
-                down = below[i] - here[i];
-    const Pixel axes = (left * left + right * right) + (up * up + down * down);
+    const Pixel axes = squared_gradient(here[i], Around<Pixel>{here[i - 1], here[i + 1], above[i], below[i]});
     square[i] = 0.5f * (axes[0] + axes[1]);
   }
 }
@@ -35,13 +26,12 @@ void smoothness_row(int64_t count, const Pixel* above, const Pixel* here, const 
 LRCN_VECTORISED
 double robust_sum(int64_t count, const float* squares, float epsilon) {
   const float epsilon_squared = epsilon * epsilon;
-  constexpr int64_t LANES = 8;
   double sums[LANES] = {};
   const int64_t whole = count / LANES * LANES;
   for (int64_t i = 0; i < whole; i += LANES) {
-    for (int64_t lane = 0; lane < LANES; ++lane) sums[lane] += std::sqrt(squares[i + lane] + epsilon_squared);
+    for (int64_t lane = 0; lane < LANES; ++lane) sums[lane] += robust(squares[i + lane], epsilon_squared);
   }
-  for (int64_t i = whole; i < count; ++i) sums[i - whole] += std::sqrt(squares[i] + epsilon_squared);
+  for (int64_t i = whole; i < count; ++i) sums[i - whole] += robust(squares[i], epsilon_squared);
   double sum = 0.0;
   for (const double lane : sums) sum += lane;
   return sum;

@@ -7,11 +7,6 @@
 namespace lrcn::flow {
 namespace {
 
-// The derivative from samples one and two steps before and after.
-LRCN_INLINE Pixel difference(Pixel before2, Pixel before1, Pixel after1, Pixel after2) {
-  return (8.0f / 12.0f) * (after1 - before1) - (1.0f / 12.0f) * (after2 - before2);
-}
-
 // The derivatives of row y along x and along y.
 LRCN_INLINE Pixel along_x(const Pixel* centre) { return difference(centre[-2], centre[-1], centre[1], centre[2]); }
 
@@ -40,50 +35,31 @@ void jet_row(int64_t count, const Pixel* image, const Pixel* x, const Pixel* y, 
   }
 }
 
-// Weights of the four samples around a point `t` (0 to 1) after the second of them; at t = 0 exactly 0, 1, 0, 0.
-LRCN_INLINE void cubic_weights(float t, float* weights) {
-  const float t2 = t * t, t3 = t2 * t;
-  weights[0] = -0.5f * t3 + t2 - 0.5f * t;
-  weights[1] = 1.5f * t3 - 2.5f * t2 + 1.0f;
-  weights[2] = -1.5f * t3 + 2.0f * t2 + 0.5f * t;
-  weights[3] = 0.5f * t3 - 0.5f * t2;
-}
-
-LRCN_INLINE float clamped(float x, float last) { return x > 0.0f ? (x < last ? x : last) : 0.0f; }
-
 // Several parts of a jet at once: four, VALUE to XX, and the other two.
 using Quad = float __attribute__((vector_size(64)));
 using Pair = float __attribute__((vector_size(32)));
 
 template <typename Parts>
-LRCN_INLINE void interpolate(const Jet* corner, int64_t stride, Jet::Part first, const float* across, const float* down,
-                             Jet& result) {
-  Parts sum = {};
-  for (int64_t k = 0; k < 4; ++k, corner += stride) {
-    Parts samples[4];
-    for (int64_t l = 0; l < 4; ++l) std::memcpy(&samples[l], &corner[l].part[first], sizeof(Parts));
-    sum += down[k] *
-           ((across[0] * samples[0] + across[1] * samples[1]) + (across[2] * samples[2] + across[3] * samples[3]));
-  }
-  std::memcpy(&result.part[first], &sum, sizeof(Parts));
+LRCN_INLINE void interpolate_parts(const Jet* corner, int64_t stride, Jet::Part first, const Target& target,
+                                   Jet& result) {
+  const auto load = [&](int64_t k, int64_t l, Parts& parts) {
+    std::memcpy(&parts, &corner[k * stride + l].part[first], sizeof(Parts));
+  };
+  Parts parts;
+  interpolate(target, load, parts);
+  std::memcpy(&result.part[first], &parts, sizeof(Parts));
 }
 
 template <bool with_second>
 LRCN_INLINE void sample(const Jets& jets, const Image& flow, int64_t y, Jet* result, float* inside) {
   const Pixel* flow_row = flow.row(y);
-  const float right = static_cast<float>(jets.width - 1), bottom = static_cast<float>(jets.height - 1);
   const int64_t stride = jets.row(1) - jets.row(0);
   for (int64_t x = 0; x < flow.width; ++x) {
-    const float at_x = static_cast<float>(x) + flow_row[x][0], at_y = static_cast<float>(y) + flow_row[x][1];
-    const float on_x = clamped(at_x, right), on_y = clamped(at_y, bottom);
-    inside[x] = on_x == at_x && on_y == at_y ? 1.0f : 0.0f;
-    const int64_t column = static_cast<int64_t>(on_x), row = static_cast<int64_t>(on_y);
-    float across[4], down[4];
-    cubic_weights(on_x - static_cast<float>(column), across);
-    cubic_weights(on_y - static_cast<float>(row), down);
-    const Jet* corner = jets.row(row - 1) + column - 1;
-    interpolate<Quad>(corner, stride, Jet::VALUE, across, down, result[x]);
-    if (with_second) interpolate<Pair>(corner, stride, Jet::XY, across, down, result[x]);
+    const Target at = target(jets.height, jets.width, y, x, flow_row[x][0], flow_row[x][1]);
+    inside[x] = at.inside;
+    const Jet* corner = jets.row(at.row - 1) + at.column - 1;
+    interpolate_parts<Quad>(corner, stride, Jet::VALUE, at, result[x]);
+    if (with_second) interpolate_parts<Pair>(corner, stride, Jet::XY, at, result[x]);
   }
 }
 

@@ -1,16 +1,12 @@
 // Images with their derivatives, and their values between pixels.
 #pragma once
 
+#include "flow/arithmetic.h"
 #include "flow/image.h"
 
 namespace lrcn::flow {
 
-// An image and its derivatives at one point, channel by channel.
-struct alignas(32) Jet {
-  enum Part { VALUE, X, Y, XX, XY, YY, PARTS };
-  Pixel part[PARTS];
-};
-
+using Jet = JetOf<Pixel>;
 using Jets = Grid<Jet>;
 
 // The jets of an image, by central differences of fourth order, border included; extends the image.

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "flow/vectorised.h"
+#include "flow/arithmetic.h"
 
 namespace lrcn::flow {
 namespace {
@@ -17,30 +17,21 @@ struct Resampling {
 
 // Each output is the mean over the part of the axis that it covers.
 Resampling area_resampling(int64_t inputs, int64_t outputs) {
-  const double step = static_cast<double>(inputs) / outputs;
-  const int64_t taps = std::min<int64_t>(inputs, static_cast<int64_t>(std::ceil(step)) + 1);
-  Resampling result{taps, {}, {}};
+  Resampling result{samples_of_area(inputs, outputs), {}, {}};
   for (int64_t i = 0; i < outputs; ++i) {
-    const double begin = i * step, end = (i + 1) * step;
-    const int64_t first = std::min<int64_t>(static_cast<int64_t>(begin), inputs - taps);
-    result.first.push_back(first);
-    for (int64_t k = first; k < first + taps; ++k) {
-      const double covered = std::min<double>(end, k + 1) - std::max<double>(begin, k);
-      result.weights.push_back(static_cast<float>(std::max(covered, 0.0) / step));
-    }
+    const Area covered = area(inputs, outputs, result.taps, i);
+    result.first.push_back(covered.first);
+    for (int64_t k = 0; k < result.taps; ++k) result.weights.push_back(area_weight(covered, k));
   }
   return result;
 }
 
 Resampling linear_resampling(int64_t inputs, int64_t outputs) {
-  const double step = static_cast<double>(inputs) / outputs;
   Resampling result{2, {}, {}};
   for (int64_t i = 0; i < outputs; ++i) {
-    const double centre = std::clamp<double>((i + 0.5) * step - 0.5, 0.0, inputs - 1.0);
-    const int64_t first = static_cast<int64_t>(centre);
-    const float fraction = static_cast<float>(centre - first);
-    result.first.push_back(first);
-    result.weights.insert(result.weights.end(), {1.0f - fraction, fraction});
+    const Between place = between(inputs, outputs, i);
+    result.first.push_back(place.first);
+    result.weights.insert(result.weights.end(), {1.0f - place.fraction, place.fraction});
   }
   return result;
 }
@@ -48,9 +39,7 @@ Resampling linear_resampling(int64_t inputs, int64_t outputs) {
 LRCN_VECTORISED
 void combine_rows(int64_t count, int64_t taps, const float* weights, const Pixel* const* rows, Pixel* result) {
   for (int64_t x = 0; x < count; ++x) {
-    Pixel sum = weights[0] * rows[0][x];
-    for (int64_t k = 1; k < taps; ++k) sum += weights[k] * rows[k][x];
-    result[x] = sum;
+    result[x] = weighted_sum(taps, [&](int64_t k) { return weights[k]; }, [&](int64_t k) { return rows[k][x]; });
   }
 }
 
@@ -59,9 +48,7 @@ void combine_columns(int64_t count, int64_t taps, const int64_t* first, const fl
                      Pixel* result) {
   for (int64_t x = 0; x < count; ++x, weights += taps) {
     const Pixel* in = row + first[x];
-    Pixel sum = weights[0] * in[0];
-    for (int64_t k = 1; k < taps; ++k) sum += weights[k] * in[k];
-    result[x] = sum;
+    result[x] = weighted_sum(taps, [&](int64_t k) { return weights[k]; }, [&](int64_t k) { return in[k]; });
   }
 }
 
@@ -82,35 +69,18 @@ Image reduce(const Image& image, Size size, Memory* memory) {
   return resample(image, area_resampling(image.height, size.height), area_resampling(image.width, size.width), memory);
 }
 
-// The weights of a Gaussian at the distances 0, 1, ... to three standard deviations; on both sides they sum to 1.
-std::vector<float> half_gaussian(double sigma) {
-  std::vector<double> weights;
-  double sum = 0.0;
-  for (int64_t k = 0; k <= static_cast<int64_t>(std::ceil(3.0 * sigma)); ++k) {
-    weights.push_back(k == 0 ? 1.0 : std::exp(-0.5 * (k / sigma) * (k / sigma)));
-    sum += (k == 0 ? 1.0 : 2.0) * weights.back();
-  }
-  std::vector<float> result;
-  for (const double weight : weights) result.push_back(static_cast<float>(weight / sum));
-  return result;
-}
-
-// The centre, then pairs of equal weight: mirrored images give mirrored bits. rows[k] and rows[-k] are k rows away.
+// rows[k] and rows[-k] are k rows away.
 LRCN_VECTORISED
 void smooth_down(int64_t count, int64_t radius, const float* weights, const Pixel* const* rows, Pixel* result) {
   for (int64_t x = 0; x < count; ++x) {
-    Pixel sum = weights[0] * rows[0][x];
-    for (int64_t k = 1; k <= radius; ++k) sum += weights[k] * (rows[-k][x] + rows[k][x]);
-    result[x] = sum;
+    result[x] = symmetric_sum(radius, weights, [&](int64_t k) { return rows[k][x]; });
   }
 }
 
 LRCN_VECTORISED
 void smooth_across(int64_t count, int64_t radius, const float* weights, const Pixel* row, Pixel* result) {
   for (int64_t x = 0; x < count; ++x) {
-    Pixel sum = weights[0] * row[x];
-    for (int64_t k = 1; k <= radius; ++k) sum += weights[k] * (row[x - k] + row[x + k]);
-    result[x] = sum;
+    result[x] = symmetric_sum(radius, weights, [&](int64_t k) { return row[x + k]; });
   }
 }
 
@@ -145,14 +115,34 @@ Image unpack(const uint8_t* bytes, Size size) {
 
 }  // namespace
 
-std::vector<Size> level_sizes(Size image, double eta, int64_t coarsest) {
-  std::vector<Size> sizes{image};
-  while (true) {
-    const double scale = std::pow(eta, static_cast<double>(sizes.size()));
-    const Size next{std::llround(image.height * scale), std::llround(image.width * scale)};
-    if (std::min(next.height, next.width) < coarsest) return sizes;
-    sizes.push_back(next);
+std::vector<Level> levels_of(Size image, double eta, int64_t coarsest) {
+  std::vector<Level> levels;
+  std::vector<int64_t> base_widths{image.width};
+  for (Size size = image; levels.empty() || std::min(size.height, size.width) >= coarsest;) {
+    const bool is_base = base_widths.back() >= 2 * size.width;
+    const size_t last = base_widths.size() - 1;
+    levels.push_back({size, is_base || last == 0 ? last : last - 1, is_base});
+    if (is_base) base_widths.push_back(size.width);
+    const double scale = std::pow(eta, static_cast<double>(levels.size()));
+    size = {std::llround(image.height * scale), std::llround(image.width * scale)};
   }
+  return levels;
+}
+
+int64_t samples_of_area(int64_t inputs, int64_t outputs) {
+  return std::min<int64_t>(inputs, static_cast<int64_t>(std::ceil(static_cast<double>(inputs) / outputs)) + 1);
+}
+
+std::vector<float> half_gaussian(double sigma) {
+  std::vector<double> weights;
+  double sum = 0.0;
+  for (int64_t k = 0; k <= static_cast<int64_t>(std::ceil(3.0 * sigma)); ++k) {
+    weights.push_back(k == 0 ? 1.0 : std::exp(-0.5 * (k / sigma) * (k / sigma)));
+    sum += (k == 0 ? 1.0 : 2.0) * weights.back();
+  }
+  std::vector<float> result;
+  for (const double weight : weights) result.push_back(static_cast<float>(weight / sum));
+  return result;
 }
 
 Image resize_flow(Image& flow, Size size) {
@@ -166,19 +156,16 @@ Image resize_flow(Image& flow, Size size) {
   return result;
 }
 
-Pyramid::Pyramid(const uint8_t* image, const std::vector<Size>& sizes, double sigma) : sizes_(sizes), sigma_(sigma) {
-  bases_.push_back(unpack(image, sizes[0]));
-  for (const Size& size : sizes) {
-    // A level is the mean over areas of the smallest base that is at least twice as large, or of the image itself.
-    const auto is_large_enough = [&](const Image& base) { return base.width >= 2 * size.width; };
-    const bool has_half = is_large_enough(bases_.back());
-    source_.push_back(bases_.size() - (has_half || bases_.size() == 1 ? 1 : 2));
-    if (has_half) bases_.push_back(reduce(bases_.back(), size, std::pmr::get_default_resource()));
+Pyramid::Pyramid(const uint8_t* image, const std::vector<Level>& levels, double sigma)
+    : levels_(levels), sigma_(sigma) {
+  bases_.push_back(unpack(image, levels[0].size));
+  for (const Level& level : levels) {
+    if (level.is_base) bases_.push_back(reduce(bases_.back(), level.size, std::pmr::get_default_resource()));
   }
 }
 
 Image Pyramid::level(size_t number, Memory* memory) const {
-  Image image = reduce(bases_[source_[number]], sizes_[number], memory);
+  Image image = reduce(bases_[levels_[number].source], levels_[number].size, memory);
   if (sigma_ > 0) return smooth(image, sigma_, memory);
   return image;
 }

@@ -1,10 +1,9 @@
 #include "flow/relaxation.h"
 
-#include <cmath>
 #include <vector>
 
+#include "flow/arithmetic.h"
 #include "flow/data_term.h"
-#include "flow/vectorised.h"
 
 namespace lrcn::flow {
 namespace {
@@ -13,91 +12,71 @@ namespace {
 constexpr int64_t left_of(int64_t parity) { return parity - 1; }
 constexpr int64_t right_of(int64_t parity) { return parity; }
 
-// The squared difference of the flow, increments included, between two rows of pixels.
+using Rows = Around<const float*>;
+
+LRCN_INLINE Around<float> at(const Rows& rows, int64_t k) {
+  return {rows.left[k], rows.right[k], rows.up[k], rows.down[k]};
+}
+
 LRCN_VECTORISED
 void squared_differences(int64_t count, const float* __restrict u, const float* __restrict v,
                          const float* __restrict du, const float* __restrict dv, const float* __restrict u_next,
                          const float* __restrict v_next, const float* __restrict du_next,
                          const float* __restrict dv_next, float* __restrict square) {
   for (int64_t k = 0; k < count; ++k) {
-    const float x = (u_next[k] + du_next[k]) - (u[k] + du[k]), y = (v_next[k] + dv_next[k]) - (v[k] + dv[k]);
-    square[k] = x * x + y * y;
+    square[k] = squared_difference(u[k], v[k], du[k], dv[k], u_next[k], v_next[k], du_next[k], dv_next[k]);
   }
 }
 
-// alpha psi'(|grad u|^2 + |grad v|^2) / 2: the gradient's square is the mean over both sides of the pixel.
 LRCN_VECTORISED
-void smoothness_weights(int64_t count, float alpha, float epsilon_squared, const float* __restrict left,
-                        const float* __restrict right, const float* __restrict up, const float* __restrict down,
-                        float* __restrict weight) {
-  for (int64_t k = 0; k < count; ++k) {
-    const float square = 0.5f * ((left[k] + right[k]) + (up[k] + down[k]));
-    weight[k] = 0.5f * alpha / std::sqrt(square + epsilon_squared);
-  }
+void smoothness_weights(int64_t count, float alpha, float epsilon_squared, Rows squares, float* __restrict weight) {
+  for (int64_t k = 0; k < count; ++k) weight[k] = smoothness_weight(alpha, epsilon_squared, at(squares, k));
 }
 
 LRCN_VECTORISED
 void mean_weights(int64_t count, const float* __restrict weight, const float* __restrict next, float* __restrict edge) {
-  for (int64_t k = 0; k < count; ++k) edge[k] = 0.5f * (weight[k] + next[k]);
+  for (int64_t k = 0; k < count; ++k) edge[k] = edge_weight(weight[k], next[k]);
 }
 
-struct Around {
-  const float *left, *right, *up, *down;
-};
-
 LRCN_VECTORISED
-void assemble_row(int64_t count, float epsilon_squared, Around edge, const float* __restrict u, Around u_around,
-                  const float* __restrict v, Around v_around, const float* __restrict du, const float* __restrict dv,
+void assemble_row(int64_t count, float epsilon_squared, Rows edge, const float* __restrict u, Rows u_around,
+                  const float* __restrict v, Rows v_around, const float* __restrict du, const float* __restrict dv,
                   const float* __restrict j_xx, const float* __restrict j_xy, const float* __restrict j_yy,
                   const float* __restrict j_xt, const float* __restrict j_yt, const float* __restrict j_tt,
                   float* __restrict inverse_xx, float* __restrict inverse_xy, float* __restrict inverse_yy,
                   float* __restrict right_x, float* __restrict right_y) {
   for (int64_t k = 0; k < count; ++k) {
-    const float square = du[k] * (j_xx[k] * du[k] + 2.0f * (j_xy[k] * dv[k] + j_xt[k])) +
-                         (dv[k] * (j_yy[k] * dv[k] + 2.0f * j_yt[k]) + j_tt[k]);
-    const float weight = 0.5f / std::sqrt((square > 0.0f ? square : 0.0f) + epsilon_squared);
-    const float left = edge.left[k], right = edge.right[k], up = edge.up[k], down = edge.down[k];
-    const float edges = ((left + right) + (up + down)) + 1e-6f;  // more than 0 beyond the image too
-    right_x[k] = ((left * (u_around.left[k] - u[k]) + right * (u_around.right[k] - u[k])) +
-                  (up * (u_around.up[k] - u[k]) + down * (u_around.down[k] - u[k]))) -
-                 weight * j_xt[k];
-    right_y[k] = ((left * (v_around.left[k] - v[k]) + right * (v_around.right[k] - v[k])) +
-                  (up * (v_around.up[k] - v[k]) + down * (v_around.down[k] - v[k]))) -
-                 weight * j_yt[k];
-    // The determinant as a sum of what is never negative: nothing cancels where the data fixes one direction only.
-    const float minor = j_xx[k] * j_yy[k] - j_xy[k] * j_xy[k];
-    const float determinant =
-        weight * weight * (minor > 0.0f ? minor : 0.0f) + edges * (weight * (j_xx[k] + j_yy[k]) + edges);
-    const float scale = 1.0f / determinant;
-    inverse_xx[k] = scale * (weight * j_yy[k] + edges);
-    inverse_xy[k] = -scale * (weight * j_xy[k]);
-    inverse_yy[k] = scale * (weight * j_xx[k] + edges);
+    const float j[ENTRIES] = {j_xx[k], j_xy[k], j_yy[k], j_xt[k], j_yt[k], j_tt[k]};
+    const Equations here =
+        assembled(epsilon_squared, at(edge, k), u[k], at(u_around, k), v[k], at(v_around, k), du[k], dv[k], j);
+    inverse_xx[k] = here.inverse_xx;
+    inverse_xy[k] = here.inverse_xy;
+    inverse_yy[k] = here.inverse_yy;
+    right_x[k] = here.right_x;
+    right_y[k] = here.right_y;
   }
 }
 
 LRCN_VECTORISED
-void relax_row(int64_t count, float omega, Around edge, Around u, Around v, const float* __restrict inverse_xx,
-               const float* __restrict inverse_xy, const float* __restrict inverse_yy, const float* __restrict right_x,
-               const float* __restrict right_y, float* __restrict du, float* __restrict dv) {
-  const float rest = 1.0f - omega;
+void relax_row(int64_t count, float omega, Rows edge, Rows du_around, Rows dv_around,
+               const float* __restrict inverse_xx, const float* __restrict inverse_xy,
+               const float* __restrict inverse_yy, const float* __restrict right_x, const float* __restrict right_y,
+               float* __restrict du, float* __restrict dv) {
   for (int64_t k = 0; k < count; ++k) {
-    const float left = edge.left[k], right = edge.right[k], up = edge.up[k], down = edge.down[k];
-    const float x = right_x[k] + ((left * u.left[k] + right * u.right[k]) + (up * u.up[k] + down * u.down[k]));
-    const float y = right_y[k] + ((left * v.left[k] + right * v.right[k]) + (up * v.up[k] + down * v.down[k]));
-    du[k] = rest * du[k] + omega * (inverse_xx[k] * x + inverse_xy[k] * y);
-    dv[k] = rest * dv[k] + omega * (inverse_xy[k] * x + inverse_yy[k] * y);
+    const Equations here = {inverse_xx[k], inverse_xy[k], inverse_yy[k], right_x[k], right_y[k]};
+    relax(omega, at(edge, k), at(du_around, k), at(dv_around, k), here, du[k], dv[k]);
   }
 }
 
 // The values around those of row y, part `parity`, of a plane.
-Around around(const SplitPlanes& planes, int64_t plane, int64_t parity, int64_t y) {
+Rows around(const SplitPlanes& planes, int64_t plane, int64_t parity, int64_t y) {
   const float* beside = planes.row(plane, 1 - parity, y);
   return {beside + left_of(parity), beside + right_of(parity), planes.row(plane, parity, y - 1),
           planes.row(plane, parity, y + 1)};
 }
 
 // The same of values that belong to edges between pixels, where each pixel holds those at its right and below it.
-Around edges_around(const SplitPlanes& planes, int64_t right, int64_t down, int64_t parity, int64_t y) {
+Rows edges_around(const SplitPlanes& planes, int64_t right, int64_t down, int64_t parity, int64_t y) {
   return {planes.row(right, 1 - parity, y) + left_of(parity), planes.row(right, parity, y),
           planes.row(down, parity, y - 1), planes.row(down, parity, y)};
 }
@@ -146,9 +125,8 @@ void Increment::weigh_smoothness(int64_t y, float alpha, float epsilon) {
   }
   coefficients_.row(SQUARE_RIGHT, last % 2, y)[last / 2] = 0.0f;
   for (int64_t parity = 0; parity < 2; ++parity) {
-    const Around square = edges_around(coefficients_, SQUARE_RIGHT, SQUARE_DOWN, parity, y);
-    smoothness_weights(part, alpha, epsilon * epsilon, square.left, square.right, square.up, square.down,
-                       coefficients_.row(SMOOTHNESS, parity, y));
+    const Rows squares = edges_around(coefficients_, SQUARE_RIGHT, SQUARE_DOWN, parity, y);
+    smoothness_weights(part, alpha, epsilon * epsilon, squares, coefficients_.row(SMOOTHNESS, parity, y));
   }
   for (int64_t parity = 0; parity < 2; ++parity) {
     const float* weight = coefficients_.row(SMOOTHNESS, parity, y);

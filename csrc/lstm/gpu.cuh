@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "launch.cuh"
+
 namespace lrcn::gpu {
 
 // Between the type of storage and the type of sums. (torch's build turns the casts of the 16-bit types off.)
@@ -49,6 +51,10 @@ __device__ inline void wait_for(const uint64_t* counter, uint64_t arrivals) {
   } while (seen < arrivals);
 }
 
+// x y + z, rounded once: the build lets the compiler fuse nothing by itself.
+__device__ inline float multiply_add(float x, float y, float z) { return __fmaf_rn(x, y, z); }
+__device__ inline double multiply_add(double x, double y, double z) { return __fma_rn(x, y, z); }
+
 // The nearest number of TF32's eleven bits.
 __device__ inline float to_tf32(float x) {
   uint32_t bits;
@@ -85,15 +91,6 @@ cudaError_t launch_together(Kernel* kernel, int64_t blocks, int threads, int64_t
   config.stream = stream;
   config.attrs = &cooperative;
   config.numAttrs = 1;
-  return cudaLaunchKernelEx(&config, kernel, parameters...);
-}
-
-template <class Kernel, class... Parameters>
-cudaError_t launch(Kernel* kernel, int64_t blocks, int threads, cudaStream_t stream, Parameters... parameters) {
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(blocks));
-  config.blockDim = dim3(threads);
-  config.stream = stream;
   return cudaLaunchKernelEx(&config, kernel, parameters...);
 }
 

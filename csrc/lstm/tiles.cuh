@@ -54,7 +54,9 @@ struct FmaTile {
 #pragma unroll
         for (int r = 0; r < SHAPE.rows; ++r) {
 #pragma unroll
-          for (int i = 0; i < Vector<A>::SIZE; ++i) sums[r][s] += w[r].values[i] * v.values[i];
+          for (int i = 0; i < Vector<A>::SIZE; ++i) {
+            sums[r][s] = gpu::multiply_add(w[r].values[i], v.values[i], sums[r][s]);
+          }
         }
       }
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import Error
-from ..flow import write_flow_images
+from ..flow import flow_method, write_flow_images
 from ..flow.clips import Clip
 from ..video import extract_frames
 from .lists import Video
@@ -19,11 +19,11 @@ class Cache:
     frames: the folder of frames; flow: the folder of flow images, one for each method.
     """
 
-    def __init__(self, folder: Path, method: str = "brox"):
-        """Makes the folders; method: of the flow, a key of `lrcn.flow.METHODS`."""
+    def __init__(self, folder: Path, method: str = "brox", device: str = "cpu"):
+        """Makes the folders; method: of the flow, a key of `lrcn.flow.METHODS`; device: as `lrcn.flow.flow_method`."""
         self.frames = folder / "frames"
         self.flow = folder / f"flow_{method}"
-        self.method = method
+        self.method = flow_method(method, device)
         for place in (self.frames, self.flow):
             place.mkdir(parents=True, exist_ok=True)
 

@@ -8,7 +8,7 @@ y (down). The paper computes flow as Brox et al. 2004 ("brox"); OpenCV's "dis" (
 from .brox import Brox
 from .encoding import colour_flow, decode_flow, encode_flow
 from .images import flow_images, write_flow_images
-from .methods import METHODS, Method, compute_flow
+from .methods import METHODS, Method, compute_flow, flow_method
 
 __all__ = [
     "METHODS",
@@ -19,5 +19,6 @@ __all__ = [
     "decode_flow",
     "encode_flow",
     "flow_images",
+    "flow_method",
     "write_flow_images",
 ]

@@ -4,7 +4,7 @@ warping" (ECCV 2004), the method of the LRCN paper.
 The flow (u, v) minimises an energy: at every point the following image, taken where the flow points, should have the
 brightness and the gradient of the previous one, and the flow should be smooth; both are penalised by
 psi(s^2) = sqrt(s^2 + epsilon^2), which forgives outliers and edges. It is minimised from coarse to fine. The arithmetic
-is in csrc/flow.
+is in csrc/flow, on the CPU and on CUDA.
 """
 
 from dataclasses import astuple, dataclass
@@ -14,6 +14,8 @@ import torch
 
 from ..errors import Error
 from ..ops import flow as ops
+
+PIXELS_AT_ONCE = 2**21  # that a GPU computes together; each takes about 400 bytes there
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,10 @@ class Brox:
     eta: size of each level of the pyramid against the next finer one;
     coarsest: pixels that the shorter side of the coarsest level has at least;
     outer_iterations: warps per level; inner_iterations: updates of the robust weights per warp;
-    sor_iterations: sweeps of successive over-relaxation per update; omega: their relaxation factor.
+    sor_iterations: sweeps of successive over-relaxation per update; omega: their relaxation factor;
+    device: "cpu", or "cuda" for a GPU.
 
-    Raises `Error` for settings out of range.
+    Raises `Error` for settings out of range, and for a device that is not there or that lrcn is not built for.
     """
 
     alpha: float = 80.0
@@ -44,20 +47,23 @@ class Brox:
     inner_iterations: int = 5
     sor_iterations: int = 10
     omega: float = 1.5
+    device: str = "cpu"
 
     def __post_init__(self):
         limits = {"alpha": self.alpha > 0, "gamma": self.gamma >= 0, "epsilon": self.epsilon > 0}
-        limits |= {"sigma": self.sigma >= 0, "eta": 0 < self.eta < 1, "omega": 0 < self.omega < 2}
+        limits |= {"sigma": 0 <= self.sigma <= 20, "eta": 0 < self.eta < 1, "omega": 0 < self.omega < 2}
         counts = ("coarsest", "outer_iterations", "inner_iterations", "sor_iterations")
         limits |= {name: getattr(self, name) >= 1 for name in counts}
         for name, holds in limits.items():
             if not holds:
                 raise Error(f"Brox flow: {name} is out of range, found {getattr(self, name)}")
+        ops.check_device(self.device)
 
     def __call__(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
         """The flow between two RGB uint8 frames (height, width, 3): (height, width, 2) float32, in pixels.
 
-        Always the same bits for the same frames and settings, whatever the machine and the number of threads.
+        Also of N pairs at once, in arrays with one more axis before. Always the same bits for the same frames and
+        settings, whatever the machine, the number of threads and the other pairs.
         Raises `Error` for frames smaller than the coarsest level.
         """
         return self.compute(previous, following)[0]
@@ -67,12 +73,18 @@ class Brox:
 
         No warp makes the energy rise. On the way from one level to the next, which has other images, it may change.
         """
-        height, width = previous.shape[:2]
+        *pairs, height, width, _ = previous.shape
         if min(height, width) < self.coarsest:
             raise Error(
                 f"Brox flow needs frames of at least {self.coarsest} pixels each way, the coarsest level of its "
                 f"pyramid; found {width}x{height}; lower `coarsest` or take larger frames"
             )
-        frames = (torch.from_numpy(np.ascontiguousarray(frame))[None] for frame in (previous, following))
-        flow, energies = ops.brox_flow(*frames, *astuple(self))
-        return flow[0].numpy(), energies[0].numpy()
+        frames = (torch.from_numpy(np.ascontiguousarray(frame)).to(self.device) for frame in (previous, following))
+        *settings, _ = astuple(self)
+        results = ops.brox_flow(*(frame.view(-1, height, width, 3) for frame in frames), *settings)
+        flow, energies = (result.view(*pairs, *result.shape[1:]).cpu().numpy() for result in results)
+        return flow, energies
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """How many pairs one call should be given: one on the CPU, whose cores each take one, many on a GPU."""
+        return 1 if self.device == "cpu" else max(PIXELS_AT_ONCE // (height * width), 1)

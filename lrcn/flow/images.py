@@ -3,14 +3,15 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
 
 from ..video import write_images
+from .brox import Brox
 from .encoding import encode_flow
-from .methods import Method, compute_flow
+from .methods import Method, compute_flows, flow_method
 
 JPEG_QUALITY = 75  # MATLAB's imwrite default
 
@@ -18,23 +19,37 @@ JPEG_QUALITY = 75  # MATLAB's imwrite default
 def flow_images(frames: Iterable[np.ndarray], method: str | Method = "brox", workers: int = 1) -> Iterator[np.ndarray]:
     """One flow image for every frame from the second on, in order.
 
-    workers: pairs computed at once, each in a thread; twice as many frames are held at most.
+    workers: pairs computed at once, each in a thread; twice as many frames are held at most. On a GPU they are batches
+    of pairs, and two workers are enough: one waits for it, the other makes images.
     """
+    method = flow_method(method) if isinstance(method, str) else method
+    if isinstance(method, Brox) and method.device != "cpu":
+        workers = min(workers, 2)
 
-    def image(pair: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        return encode_flow(compute_flow(*pair, method))
+    def images(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        return [encode_flow(flow) for flow in compute_flows(pairs, method)]
 
     waiting: deque = deque()
     with ThreadPoolExecutor(workers) as threads:
         try:
-            for pair in pairwise(frames):
-                waiting.append(threads.submit(image, pair))
+            for pairs in _batches(pairwise(frames), method):
+                waiting.append(threads.submit(images, pairs))
                 if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
+                    yield from waiting.popleft().result()
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
         finally:
             threads.shutdown(cancel_futures=True)
+
+
+def _batches(
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]], method: Method
+) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+    """As many pairs together as the method computes best."""
+    pairs = iter(pairs)
+    for first in pairs:
+        size = method.pairs_at_once(*first[0].shape[:2]) if isinstance(method, Brox) else 1
+        yield [first, *islice(pairs, size - 1)]
 
 
 def write_flow_images(

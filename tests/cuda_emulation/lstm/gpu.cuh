@@ -17,11 +17,7 @@
 #include <thread>
 #include <vector>
 
-#include "cuda_runtime_api.h"
-
-#define __global__
-#define __device__
-#define __launch_bounds__(...)
+#include "launch.cuh"
 
 using std::min;
 
@@ -47,11 +43,6 @@ struct __nv_bfloat16 {
     return x;
   }
 };
-
-struct Index {
-  unsigned x = 0;
-};
-inline thread_local Index threadIdx, blockIdx, blockDim;
 
 namespace lrcn::gpu {
 
@@ -122,6 +113,11 @@ inline void wait_for(const uint64_t* counter, uint64_t arrivals) {
   }
 }
 
+template <class A>
+A multiply_add(A x, A y, A z) {
+  return x * y + z;
+}
+
 inline float to_tf32(float x) {
   if (!std::isfinite(x)) return x;
   uint32_t bits;
@@ -166,21 +162,6 @@ cudaError_t launch_together(Kernel* kernel, int64_t blocks, int threads, int64_t
   return cudaSuccess;
 }
 
-// Without a barrier in the kernel, one thread after the other will do.
-template <class Kernel, class... Parameters>
-cudaError_t launch(Kernel* kernel, int64_t blocks, int threads, cudaStream_t, Parameters... parameters) {
-  blockDim.x = threads;
-  for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x) {
-    for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x) kernel(parameters...);
-  }
-  return cudaSuccess;
-}
-
 }  // namespace lrcn::gpu
 
 inline void __syncthreads() { lrcn::gpu::block->barrier.arrive_and_wait(); }
-
-inline cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t) {
-  std::memset(target, value, bytes);
-  return cudaSuccess;
-}
