@@ -6,6 +6,7 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include "lstm/lstm.h"
+#include "matrix_product.h"
 
 namespace lrcn {
 namespace {
@@ -49,7 +50,7 @@ private:
 
 // a b^T with its sums in the dtype `sums`, which is that of a and b or wider.
 Tensor product(const Tensor& a, const Tensor& b, at::ScalarType sums) {
-  if (a.scalar_type() == sums) return at::mm(a, b.t());
+  if (a.scalar_type() == sums) return matrix_product(a, b);
   if (a.is_cuda()) return at::mm(a, b.t(), sums);
   return at::mm(a.to(sums), b.to(sums).t());
 }
@@ -105,7 +106,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> lstm_forward(const Tensor& x,
     const Tensor constant = product(*x_static, *w_static, sums).add_(b);
     terms = product(rows(x), w_x, sums).view({T, N, 4 * H}).add_(constant);
   } else if (stored == sums) {
-    terms = at::addmm(b, rows(x), w_x.t()).view({T, N, 4 * H});
+    terms = matrix_product(rows(x), w_x, b).view({T, N, 4 * H});
   } else {
     terms = product(rows(x), w_x, sums).add_(b).view({T, N, 4 * H});
   }
@@ -154,22 +155,22 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lstm_
   const Tensor d = d_terms.to(stored);
   Tensor dx = unwanted(), dw_x = unwanted(), db = unwanted(), dw_h = unwanted(), dx_static = unwanted(),
          dw_static = unwanted(), dh_0 = unwanted();
-  if (want_x) dx = at::mm(rows(d), w_x).view(x.sizes());
-  if (want_w_x) dw_x = at::mm(rows(d).t(), rows(x));
+  if (want_x) dx = matrix_product(rows(d), w_x.t()).view(x.sizes());
+  if (want_w_x) dw_x = matrix_product(rows(d).t(), rows(x).t());
   if (want_b) db = rows(d_terms).sum(0).to(stored);
   if (want_w_h && T > 0) {
     const Tensor before = continued(cont, h_0, h);
-    dw_h = at::mm(rows(d.narrow(0, T - before.size(0), before.size(0))).t(), rows(before));
+    dw_h = matrix_product(rows(d.narrow(0, T - before.size(0), before.size(0))).t(), rows(before).t());
   } else if (want_w_h) {
     dw_h = at::zeros_like(w_h);
   }
   if (want_x_static || want_w_static) {
     const Tensor d_static = d_terms.sum(0).to(stored);
-    if (want_x_static) dx_static = at::mm(d_static, *w_static);
-    if (want_w_static) dw_static = at::mm(d_static.t(), *x_static);
+    if (want_x_static) dx_static = matrix_product(d_static, w_static->t());
+    if (want_w_static) dw_static = matrix_product(d_static.t(), x_static->t());
   }
   if (want_h_0 && T > 0) {
-    dh_0 = (at::mm(d[0], w_h) * cont[0].unsqueeze(1)).to(stored);
+    dh_0 = (matrix_product(d[0], w_h.t()) * cont[0].unsqueeze(1)).to(stored);
   } else if (want_h_0) {
     dh_0 = dh_T ? dh_T->clone() : at::zeros({N, H}, x.options());
   }

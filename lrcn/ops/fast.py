@@ -18,9 +18,6 @@ from . import fused_lrn, fused_lstm, recurrent  # noqa: F401, fused_lrn complete
 # Products that one output value of a convolution may add up in one chain before float32 rounding shows.
 LONG_SUM = 512
 
-# Rows from which oneDNN multiplies matrices as fast as MKL or faster; on processors other than Intel's twice as fast.
-MANY_ROWS = 16
-
 Pair = Sequence[int]
 
 
@@ -75,23 +72,18 @@ class _BiasGradient(torch.autograd.Function):
 def inner_product(x: Tensor, weight: Tensor, bias: Tensor | None, transposed_weight: bool) -> Tensor:
     """See `exact.inner_product`."""
     x, weight = _like(x, weight), weight.t() if transposed_weight else weight
-    if x.device.type == "cpu" and x.dtype == torch.float32 and x.shape[:-1].numel() >= MANY_ROWS:
-        return _OneDnnLinear.apply(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], len(weight))
+    if x.device.type == "cpu" and x.dtype == torch.float32:
+        return _Linear.apply(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], len(weight))
     return F.linear(x, weight, bias)
 
 
-def _one_dnn_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """a (M, K) times the transpose of b (N, K), plus bias (N)."""
-    return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
-
-
-class _OneDnnLinear(torch.autograd.Function):
-    """`F.linear` by oneDNN, where PyTorch takes MKL."""
+class _Linear(torch.autograd.Function):
+    """`F.linear` of rows x (M, K) by our choice of library, see csrc/matrix_product.h."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _one_dnn_product(x, weight, bias)
+        return torch.ops.lrcn.matrix_product(x, weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -99,10 +91,15 @@ class _OneDnnLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         x_learns, weight_learns, bias_learns = ctx.needs_input_grad
         return (
-            _one_dnn_product(dy, weight.t()) if x_learns else None,
-            _one_dnn_product(dy.t(), x.t()) if weight_learns else None,
+            torch.ops.lrcn.matrix_product(dy, weight.t()) if x_learns else None,
+            torch.ops.lrcn.matrix_product(dy.t(), x.t()) if weight_learns else None,
             dy.sum(0) if bias_learns else None,
         )
+
+
+@torch.library.register_fake("lrcn::matrix_product")
+def _(a, b, bias=None):
+    return a.new_empty(len(a), len(b))
 
 
 def embed(index: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
