@@ -8,6 +8,7 @@ from collections.abc import Callable
 from prototxt_import import FormatError
 
 from .errors import Error
+from .memory import keep_freed_memory
 
 EXIT_FAILURE = 1
 EXIT_USER_ERROR = 2
@@ -19,8 +20,9 @@ def run(main: Callable[[], int]) -> None:
 
     `lrcn.Error`, `prototxt_import.FormatError` and `OSError` are printed as one `error: ...` on stderr with status 2;
     Ctrl-C ends with status 130. Anything else is a defect of this program and keeps its traceback. Warnings are printed
-    as one `warning: ...` each.
+    as one `warning: ...` each. The process keeps the memory that it frees, see `lrcn.memory`.
     """
+    keep_freed_memory()
     warnings.showwarning = _show_warning
     try:
         status = main()

@@ -10,8 +10,8 @@ _NEVER = -1
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed, for whoever asks next, instead of handing it back to the system.
 
-    A step of training frees gigabytes and asks for the same again; fetched anew page by page, they cost a fifth of its
-    time. Under another C library than glibc this does nothing.
+    A step of training, or a batch of images, frees as much as the next one asks for: gigabytes that cost a fifth of the
+    time when they are fetched anew page by page. Under another C library than glibc this does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

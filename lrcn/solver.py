@@ -29,7 +29,6 @@ from .data_parallel import DataParallel
 from .errors import Error
 from .layers import Layer
 from .loading import LEGACY_AXES, LoadReport, load
-from .memory import keep_freed_memory
 from .net import Net
 from .ops import exact_updates, fast_updates
 from .processes import ALONE, Processes
@@ -171,8 +170,6 @@ class Solver:
             _seed_dropout(processes.rank)
         self._passes = DataParallel(self.net, processes)
         self.updates = UPDATES[numerics]
-        if self.net.device.type == "cpu":
-            keep_freed_memory()
         self.learnables = learnable_blobs(self.net)
         self.history = [
             torch.zeros_like(blob.parameter, requires_grad=False)

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import Error
+from ..ops import fast
 from .decoder import IMAGE, LEAST_PROBABILITY, Decoder
 from .vocabulary import EOS
 
@@ -98,21 +99,27 @@ class _LSTM:
 
     def word_terms(self, x: Tensor) -> Tensor:
         """W_x x_t + b, (..., 4H)."""
-        return F.linear(x, self._w_x, self._b)
+        return fast.inner_product(x, self._w_x, self._b, False)
 
     def image_terms(self, descriptors: Tensor) -> Tensor | int:
         """W_static x_static, (images, 4H); 0 for an LSTM that sees no image."""
-        return 0 if self._w_static is None else F.linear(descriptors, self._w_static)
+        return 0 if self._w_static is None else fast.inner_product(descriptors, self._w_static, None, False)
 
     def begin(self, *streams: int) -> tuple[Tensor, Tensor]:
         """h_0 and c_0, zeros (*streams, H)."""
         zeros = self._w_h.new_zeros(*streams, self._w_h.shape[1])
         return zeros, zeros.float()
 
-    def step(self, terms: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """h_t and c_t (..., H) from the terms of words and image (..., 4H), h_{t-1} and c_{t-1}."""
+    def step(self, terms: Sequence[Tensor], state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """h_t and c_t (..., H) from the terms of words and image, each of which broadcasts to (..., 4H), and the state.
+
+        The state is h_{t-1} and c_{t-1}.
+        """
         h, c = state
-        i, f, o, g = (terms + F.linear(h, self._w_h)).float().chunk(4, dim=-1)
+        gates = fast.inner_product(h, self._w_h, None, False)
+        for term in terms:
+            gates += term
+        i, f, o, g = gates.float().chunk(4, dim=-1)
         c = i.sigmoid_().mul_(g.tanh_()).addcmul_(f.sigmoid_(), c)
         return torch.tanh(c).mul_(o.sigmoid_()).to(h.dtype), c
 
@@ -173,8 +180,8 @@ class PairScorer:
             )
         embedding, *lstms, predict = (net.params[layer.name] for layer in layers[:-1])
         self._embedding = embedding[0] if len(embedding) == 1 else embedding[0] + embedding[1]
-        weight, *bias = predict
-        self._predict = (weight.T if layers[-2].inner_product_param.transpose else weight, *bias)
+        weight, bias = predict if len(predict) == 2 else (*predict, None)
+        self._predict = weight, bias, layers[-2].inner_product_param.transpose
         self._lstms = [_LSTM(blobs) for blobs in lstms]
         seeing = [number for number, layer in enumerate(layers[1:-2]) if IMAGE in layer.bottom]
         self._blind = seeing[0] if seeing else len(self._lstms) - 1  # so many LSTMs see no image, nor what comes of one
@@ -200,7 +207,7 @@ class PairScorer:
             x = F.embedding(level.word, self._embedding)
             for number, lstm in enumerate(self._lstms[: self._blind]):
                 h, c = states[number]
-                states[number] = lstm.step(lstm.word_terms(x), (h[level.parent], c[level.parent]))
+                states[number] = lstm.step([lstm.word_terms(x)], (h[level.parent], c[level.parent]))
                 x = states[number][0]
             terms.append(self._lstms[self._blind].word_terms(x))
         return Captions(order, tree, terms)
@@ -227,7 +234,7 @@ class PairScorer:
                 if number:
                     terms = lstm.word_terms(states[number - 1][0])
                 h, c = states[number]
-                states[number] = lstm.step(terms + images[number], (h[level.parent], c[level.parent]))
+                states[number] = lstm.step([terms, images[number]], (h[level.parent], c[level.parent]))
             self._add_words(found, level, states[-1][0])
         scores = np.empty(found.shape[::-1])
         scores[:, captions.order] = found.T.cpu().numpy()
@@ -238,7 +245,7 @@ class PairScorer:
         step = max(_ROWS // h.shape[1], 1)
         for first in range(0, len(h), step):
             rows = slice(*torch.searchsorted(level.node, level.node.new_tensor([first, first + step])).tolist())
-            scores = F.linear(h[first : first + step], *self._predict).float()
+            scores = fast.inner_product(h[first : first + step], *self._predict).float()
             total = torch.logsumexp(scores, -1)
             node, target = level.node[rows] - first, level.target[rows]
             log_p = scores[node, :, target] - total[node]
