@@ -74,3 +74,50 @@ def test_lrn_refuses_what_it_does_not_compute():
     (dx,) = torch.autograd.grad(lrn(x, 5, 1.0, 0.75, 1.0).square().sum(), x, create_graph=True)
     with pytest.raises(Error, match="this op is differentiable once"):
         dx.sum().backward()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 70), st.booleans(), st.booleans(), st.integers(0, 2**31))
+def test_inner_product_and_its_gradients_are_those_of_the_formula_in_double(
+    rows, inputs, outputs, biased, turned, seed
+):
+    x = normal(rows, inputs, seed=seed).requires_grad_()
+    weight = normal(*((inputs, outputs) if turned else (outputs, inputs)), seed=seed + 1).requires_grad_()
+    bias = normal(outputs, seed=seed + 2).requires_grad_() if biased else None
+    dy = normal(rows, outputs, seed=seed + 3)
+    doubles = [None if tensor is None else tensor.detach().double().requires_grad_() for tensor in (x, weight, bias)]
+    y, expected = (fast.inner_product(*given_tensors, turned) for given_tensors in ((x, weight, bias), doubles))
+    y.backward(dy)
+    expected.backward(dy.double())
+    # Sums of at most 70 products of numbers of size 1, each rounded to float32.
+    torch.testing.assert_close(y.double(), expected, rtol=1e-5, atol=2e-5)
+    for single, double in zip((x, weight, bias), doubles, strict=True):
+        if single is not None:
+            torch.testing.assert_close(single.grad.double(), double.grad, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 15, 16, 50])
+def test_inner_product_takes_any_number_of_rows_and_axes(rows):
+    x, weight, bias = normal(2, rows, 9), normal(5, 9, seed=1), normal(5, seed=2)
+    y = fast.inner_product(x, weight, bias, False)
+    assert y.shape == (2, rows, 5)
+    torch.testing.assert_close(y, torch.nn.functional.linear(x, weight, bias), rtol=1e-5, atol=1e-5)
+
+
+def test_matrix_product_keeps_what_torch_asks_of_ops():
+    for rows in (3, 20):  # few and many take different ways
+        torch.library.opcheck(torch.ops.lrcn.matrix_product.default, (normal(rows, 7), normal(5, 7), normal(5)))
+
+
+@pytest.mark.parametrize("channels", [3, 32])
+def test_gradients_of_a_convolution_are_those_of_the_formula_in_double(channels):
+    x, weight = normal(2, channels, 11, 9), normal(6, channels, 3, 3, seed=1)
+    tensors = [x, weight, normal(6, seed=2)]
+    dy = normal(2, 6, 6, 5, seed=3)
+    gradients = []
+    for dtype in (torch.float32, torch.float64):
+        leaves = [tensor.to(dtype, copy=True).requires_grad_() for tensor in tensors]
+        fast.convolution(*leaves, (2, 2), (1, 1), (1, 1), 1).backward(dy.to(dtype))
+        gradients.append([leaf.grad.double() for leaf in leaves])
+    for single, double in zip(*gradients, strict=True):
+        torch.testing.assert_close(single, double, rtol=1e-5, atol=1e-4)  # sums of some hundred products of size 1

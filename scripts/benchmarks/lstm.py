@@ -19,7 +19,7 @@ from lrcn.nn import LSTM
 from lrcn.ops import blas, exact, recurrent
 from prototxt_import import replacing
 
-from . import alternately
+from . import alternately, describe_machine
 
 RESETS = 0.03  # share of the steps at which a stream begins anew, where there are any
 COLUMNS = (
@@ -149,7 +149,7 @@ def compare_at(case: Case, options: argparse.Namespace, precision: str) -> list[
     directions = {"forward": forward, "forward + backward": forward_backward}
     if case.T == 1:
         del directions["forward + backward"]
-    name = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if options.device == "cuda" else describe_machine()
     return [
         {
             "device": name, "T": case.T, "N": case.N, "I": case.inputs, "H": case.H, "static": case.static,
