@@ -5,9 +5,8 @@ draw from it one after the other, so what a network draws while it is built shif
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal, localcontext
-from itertools import chain, repeat
 
 import numpy as np
 import torch
@@ -54,55 +53,22 @@ def normal(mean: float, std: float, shape: tuple[int, ...]) -> np.ndarray:
 
     Mostly one word each; about one in eighty falls beside its layer of the ziggurat and needs more.
     """
-    values, filled = np.empty(math.prod(shape), np.float32), 0
-    while filled < len(values):
-        drawn = words(len(values) - filled)  # each value needs one or more, so that none is drawn in vain
-        sign = (drawn & 1).astype(np.int8) * 2 - 1
-        layer = (drawn & 255) >> 1
-        x = _fraction(drawn) * _NORMAL.width[layer].astype(np.float32)
-        position = 0
-        for rejected in np.flatnonzero(x >= _NORMAL.width[layer + 1]):
-            if rejected < position:
-                continue  # the value before has used this word
-            plain = rejected - position
-            values[filled : filled + plain] = x[position:rejected] * sign[position:rejected]
-            following = _Words(drawn[rejected + 1 :])
-            found = _beside_the_layer(layer[rejected], x[rejected], following)
-            position = rejected + 1 + following.used
-            filled += plain
-            if found is not None:
-                values[filled] = found * sign[rejected]
-                filled += 1
-        plain = len(x[position:])
-        values[filled : filled + plain] = x[position:] * sign[position:]
-        filled += plain
-    return (values * np.float32(std) + np.float32(mean)).reshape(shape)
+    count, values, left = math.prod(shape), [], np.empty(0, np.uint32)
+    while count > 0:  # each value needs one word or more, so that none is drawn in vain
+        drawn = np.concatenate([left, words(count)])
+        found, used = torch.ops.lrcn.exact_normal(torch.from_numpy(drawn.view(np.int32)), count, *_NORMAL_TABLES)
+        values.append(found.numpy())
+        left, count = drawn[used:], count - len(found)
+    return (np.concatenate([np.empty(0, np.float32), *values]) * np.float32(std) + np.float32(mean)).reshape(shape)
 
 
-class _Words:
-    """Words one by one: those drawn already, then new ones."""
-
-    def __init__(self, drawn: np.ndarray):
-        self._words: Iterator[np.uint32] = chain(drawn, (words(1)[0] for _ in repeat(None)))
-        self.used = 0
-
-    def next(self) -> np.uint32:
-        self.used += 1
-        return next(self._words)
-
-    def uniform(self) -> np.float32:
-        """From 0 up to but not including 1."""
-        while (value := np.float32(self.next()) * np.float32(2**-32)) >= 1:
-            pass
-        return value
-
-
-def _fraction(words: np.ndarray) -> np.ndarray:
-    """The upper 24 bits as a number from 0 up to 1; the lower 8 choose a layer."""
-    return (words >> 8).astype(np.float32) * np.float32(2**-24)
-
-
-class _Ziggurat:
+def _ziggurat(
+    layers: int,
+    start: str,
+    tail: Callable[[Decimal], Decimal],
+    density: Callable[[Decimal], Decimal],
+    inverse: Callable[[Decimal], Decimal],
+) -> torch.Tensor:
     """Layers of equal area under a falling density f, by which one word mostly gives a number of that density.
 
     (Marsaglia and Tsang, "The Ziggurat Method for Generating Random Variables", Journal of Statistical Software, 2000.)
@@ -114,86 +80,31 @@ class _Ziggurat:
         tail: the area under f from there on.
         density: f with f(0) = 1.
         inverse: the inverse of f.
+
+    Returns:
+        Widths and heights, (2, layers + 1) float64.
     """
-
-    def __init__(
-        self,
-        layers: int,
-        start: str,
-        tail: Callable[[Decimal], Decimal],
-        density: Callable[[Decimal], Decimal],
-        inverse: Callable[[Decimal], Decimal],
-    ):
-        with localcontext(prec=40):  # so that every entry is the double that is nearest
-            begin = Decimal(start)
-            area = begin * density(begin) + tail(begin)
-            widths = [area / density(begin), begin]
-            while len(widths) < layers:
-                widths.append(inverse(density(widths[-1]) + area / widths[-1]))
-            heights = [Decimal(0), *map(density, widths[1:]), Decimal(1)]
-            self.width = np.array([*map(float, widths), 0.0])
-            self.height = np.array([*map(float, heights)])
-
-    def place(self, layer: int, x: np.float32, y01: np.float32) -> tuple[np.float32, np.float32]:
-        """The height of a point in the layer at y01 of its height, and where it lies to the diagonal of the layer."""
-        w, h = self.width, self.height
-        y = np.float32(h[layer]) + y01 * np.float32(h[layer + 1] - h[layer])
-        return y, np.float32(w[layer] - w[layer + 1]) * y01 - (np.float32(w[layer]) - x)
+    with localcontext(prec=40):  # so that every entry is the double that is nearest
+        begin = Decimal(start)
+        area = begin * density(begin) + tail(begin)
+        widths = [area / density(begin), begin]
+        while len(widths) < layers:
+            widths.append(inverse(density(widths[-1]) + area / widths[-1]))
+        heights = [Decimal(0), *map(density, widths[1:]), Decimal(1)]
+        return torch.tensor([[*map(float, widths), 0.0], list(map(float, heights))], dtype=torch.float64)
 
 
-_NORMAL = _Ziggurat(
-    128,
-    "3.4426198558966521214",
-    lambda start: Decimal("0.00072204494321451303257575"),  # sqrt(pi / 2) erfc(start / sqrt(2))
-    lambda x: (-x * x / 2).exp(),
-    lambda y: (-2 * y.ln()).sqrt(),
+_NORMAL_TABLES = (
+    _ziggurat(
+        128,
+        "3.4426198558966521214",
+        lambda start: Decimal("0.00072204494321451303257575"),  # sqrt(pi / 2) erfc(start / sqrt(2))
+        lambda x: (-x * x / 2).exp(),
+        lambda y: (-2 * y.ln()).sqrt(),
+    ),
+    # For the tail.
+    _ziggurat(256, "7.6971174701310497140", lambda start: (-start).exp(), lambda x: (-x).exp(), lambda y: -y.ln()),
 )
-_EXPONENTIAL = _Ziggurat(
-    256, "7.6971174701310497140", lambda start: (-start).exp(), lambda x: (-x).exp(), lambda y: -y.ln()
-)
-
-
-def _exp(x: np.float32) -> np.float32:
-    return np.float32(torch.ops.lrcn.exact_exp(float(x)))
-
-
-def _beside_the_layer(layer: int, x: np.float32, following: _Words) -> np.float32 | None:
-    """The normal number that a word stands for which is not plainly in its layer; None: it is thrown away."""
-    if layer == 0:
-        return _normal_tail(following)
-    width, height = np.float32(_NORMAL.width[layer]), np.float32(_NORMAL.height[layer])
-    y, to_diagonal = _NORMAL.place(layer, x, following.uniform())
-    to_tangent = y - (height + (width - x) * height * width)
-    is_convex = _NORMAL.width[layer] >= 1
-    to_upper, to_lower = (to_diagonal, to_tangent) if is_convex else (to_tangent, to_diagonal)
-    accepted = to_upper < 0 and (to_lower < 0 or y < _exp(-(x * x / np.float32(2))))
-    return x if accepted else None
-
-
-def _normal_tail(following: _Words) -> np.float32:
-    start = np.float32(_NORMAL.width[1])
-    while True:
-        x, y = _exponential(following) / start, _exponential(following)
-        if 2 * y > x * x:
-            return x + start
-
-
-def _exponential(following: _Words) -> np.float32:
-    """An exponential number of mean 1; its tail is the whole over again, further out."""
-    shift = np.float32(0)
-    while True:
-        word = following.next()
-        layer = word & 255
-        x = _fraction(word) * np.float32(_EXPONENTIAL.width[layer])
-        if x < np.float32(_EXPONENTIAL.width[layer + 1]):
-            return shift + x
-        if layer == 0:
-            shift += np.float32(_EXPONENTIAL.width[1])
-            continue
-        width, height = np.float32(_EXPONENTIAL.width[layer + 1]), np.float32(_EXPONENTIAL.height[layer + 1])
-        y, to_diagonal = _EXPONENTIAL.place(layer, x, following.uniform())
-        if to_diagonal < 0 and (y - (height + (width - x) * height) < 0 or y < _exp(-x)):
-            return x + shift
 
 
 def state() -> tuple:
