@@ -8,7 +8,7 @@ The commands that made the weights in lrcn/caption/demo, in the repository's fol
             --vocabulary lrcn/caption/demo/vocabulary.txt --max-words 12 --streams 50
     done
     python scripts/train.py --solver lrcn/caption/demo/solver.prototxt --numerics fast
-    cp scenes/demo_iter_2400.caffemodel lrcn/caption/demo/scenes.caffemodel
+    cp scenes/demo_iter_4800.caffemodel lrcn/caption/demo/scenes.caffemodel
 """
 
 import argparse

@@ -64,7 +64,7 @@ def test_the_demo(run_script, tmp_path, monkeypatch):
         image["captions"][0]["sentence"].lower() in scene.sentences
         for image, scene in zip(found, scenes("test"), strict=True)
     ]
-    assert len(right) == 100 and np.mean(right) > 0.75
+    assert len(right) == 100 and np.mean(right) > 0.7
     scores = dict(line.split() for line in printed.splitlines() if line.startswith("BLEU"))
     assert float(scores["BLEU-4"]) > 0.9
     page = (tmp_path / "caption_demo" / "index.html").read_text()
