@@ -15,7 +15,7 @@ namespace {
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
-// Rows from which oneDNN is as fast as MKL on Intel's processors too; it prepares b anew in each call.
+// For fewer rows oneDNN, which prepares b anew in each call, may be the slower one.
 constexpr int64_t MANY_ROWS = 16;
 
 Tensor one_dnn_product(const Tensor& a, const Tensor& b, const OptionalTensor& bias) {

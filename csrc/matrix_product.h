@@ -8,7 +8,7 @@
 namespace lrcn {
 
 // a (M, K) times the transpose of b (N, K), plus bias (N) if given, in their dtype, on any device. In float32 on the
-// CPU many rows go to oneDNN: MKL, which PyTorch takes, runs at half speed on processors that are not Intel's.
+// CPU many rows go to oneDNN: MKL, which PyTorch takes, runs at half of its speed on AMD's processors.
 at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b, const std::optional<at::Tensor>& bias = {});
 
 }  // namespace lrcn

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threads import with_threads
 
 import lrcn
 from lrcn.errors import Error
@@ -37,15 +38,6 @@ def gradients(function, inputs, dy):
         tensor.grad = None
     function(*inputs).backward(dy)
     return [tensor.grad.clone() for tensor in inputs]
-
-
-def with_threads(threads, function):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        return function()
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_convolution_gradients_have_the_same_bits_with_any_number_of_threads():

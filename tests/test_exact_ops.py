@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threads import with_threads
 
 from lrcn import _C
 from lrcn.ops import blas, exact, fast
@@ -23,15 +24,6 @@ def normal(*shape):
 
 def bits(tensor):
     return tensor.contiguous().view(torch.int32)
-
-
-def with_threads(threads, function):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        return function()
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_the_blas_runs_as_the_core_type_asked_for():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threads import with_threads
 
 from lrcn import Error
 from lrcn.ops import fast
@@ -49,16 +50,11 @@ def test_lrn_keeps_what_torch_asks_of_ops():
 def test_lrn_has_the_same_bits_with_any_number_of_threads():
     x, dy = normal(3, 96, 31, 29), normal(3, 96, 31, 29, seed=1)
 
-    def run(threads):
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            ops, setup = torch.ops.lrcn, (5, 1e-4, 0.75, 1.0)
-            return ops.fast_lrn(x, *setup), ops.fast_lrn_backward(dy, x, *setup)
-        finally:
-            torch.set_num_threads(before)
+    def run():
+        ops, setup = torch.ops.lrcn, (5, 1e-4, 0.75, 1.0)
+        return ops.fast_lrn(x, *setup), ops.fast_lrn_backward(dy, x, *setup)
 
-    for one, three in zip(run(1), run(3), strict=True):
+    for one, three in zip(with_threads(1, run), with_threads(3, run), strict=True):
         assert torch.equal(one.view(torch.int32), three.view(torch.int32))  # 0 ULP
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from flow_material import end_point_error, frame, rotation_and_zoom, texture, translation, warped_pair
+from threads import with_threads
 
 from lrcn.errors import Error
 from lrcn.flow import METHODS, Brox, compute_flow, encode_flow, flow_method
@@ -115,12 +116,7 @@ def test_same_bits_with_any_number_of_threads():
     pairs = [warped_pair(translation(step, 1), seed=step, **SMALL)[:2] for step in range(5)]
     previous, following = (torch.from_numpy(np.stack(frames)) for frames in zip(*pairs, strict=True))
     settings = (80.0, 100.0, 0.001, 0.8, 0.9, 10, 1, 2, 5, 1.5)
-    before = torch.get_num_threads()
-    results = []
-    for threads in (1, 2, 5):
-        torch.set_num_threads(threads)
-        results.append(brox_flow(previous, following, *settings))
-    torch.set_num_threads(before)
+    results = [with_threads(count, lambda: brox_flow(previous, following, *settings)) for count in (1, 2, 5)]
     for result in results[1:]:
         assert torch.equal(result[0], results[0][0]) and torch.equal(result[1], results[0][1])
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threads import with_threads
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lrcn import Error
@@ -66,9 +67,26 @@ def gradients(function, given, seed=1):
     leaves = with_gradient(given)
     outputs = function(leaves)
     generator = torch.Generator().manual_seed(seed)
-    tops = [torch.randn(y.shape, generator=generator, dtype=torch.float64).to(y.dtype) for y in outputs]
+    tops = [torch.randn(y.shape, generator=generator, dtype=torch.float64).to(y) for y in outputs]
     names = [name for name in leaves if name != "cont"]
     return outputs, dict(zip(names, torch.autograd.grad(outputs, [leaves[name] for name in names], tops), strict=True))
+
+
+def step_by_step(given):
+    """h of all steps, h_T and c_T of `lstm_step` on the arguments of a sequence."""
+    given = dict(given)
+    x, cont, h_t, c_t = (given.pop(name) for name in ("x", "cont", "h0", "c0"))
+    steps = []
+    for x_t, cont_t in zip(x, cont, strict=True):
+        h_t, c_t = lstm_step(x_t, cont_t, **given, h0=h_t, c0=c_t)
+        steps.append(h_t)
+    return torch.stack(steps), h_t, c_t
+
+
+def reordered(given, order):
+    """The arguments with their streams in another order."""
+    axis = {"x": 1, "cont": 1, "x_static": 0, "h0": 0, "c0": 0}
+    return {name: t.index_select(axis[name], order) if name in axis else t for name, t in given.items()}
 
 
 def bits(tensor):
@@ -150,22 +168,16 @@ def test_a_gradient_may_come_from_one_output_alone(output):
 def test_a_sequence_equals_its_steps(cont):
     given = arguments(7, 5, 6, 35, 3, True, cont)
     h, h_T, c_T = lstm(**given)
-    x, conts_, h_t, c_t = (given.pop(name) for name in ("x", "cont", "h0", "c0"))
-    steps = []
-    for x_t, cont_t in zip(x, conts_, strict=True):
-        h_t, c_t = lstm_step(x_t, cont_t, **given, h0=h_t, c0=c_t)
-        steps.append(h_t)
+    steps, h_t, c_t = step_by_step(given)
     # A few roundings of values below 1: the product with W_h is torch's in a single step, the kernel's in a sequence.
-    torch.testing.assert_close(torch.stack(steps), h, rtol=0, atol=1e-6)
+    torch.testing.assert_close(steps, h, rtol=0, atol=1e-6)
     torch.testing.assert_close((h_t, c_t), (h_T, c_T), rtol=0, atol=2e-6)
 
 
 def test_the_order_of_the_streams_does_not_matter():
     given = arguments(6, 13, 8, 40, 3, True, "resets")
     order = torch.randperm(13, generator=torch.Generator().manual_seed(3))
-    axis = {"x": 1, "cont": 1, "x_static": 0, "h0": 0, "c0": 0}
-    shuffled = {name: t.index_select(axis[name], order) if name in axis else t for name, t in given.items()}
-    (h, h_T, c_T), (other_h, other_h_T, other_c_T) = lstm(**given), lstm(**shuffled)
+    (h, h_T, c_T), (other_h, other_h_T, other_c_T) = lstm(**given), lstm(**reordered(given, order))
     # The products with the inputs are torch's, which may sum the rows at an edge in another order.
     torch.testing.assert_close(other_h, h[:, order], rtol=0, atol=1e-6)
     torch.testing.assert_close((other_h_T, other_c_T), (h_T[order], c_T[order]), rtol=0, atol=2e-6)
@@ -188,32 +200,22 @@ def test_a_stream_has_the_same_bits_beside_any_others():
 def test_bits_are_repeated_and_do_not_depend_on_threads():
     given = arguments(9, 50, 20, 150, 7, True, "resets")
 
-    def run(threads):
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            outputs, found = gradients(lambda g: lstm(**g), given)
-        finally:
-            torch.set_num_threads(before)
+    def run():
+        outputs, found = gradients(lambda g: lstm(**g), given)
         return [*outputs, *found.values()]
 
-    assert same_bits(run(2), run(2))  # 0 ULP
+    assert same_bits(with_threads(2, run), with_threads(2, run))  # 0 ULP
     generator = torch.Generator().manual_seed(0)
     terms, w_h, c_0 = (torch.randn(shape, generator=generator) for shape in ((9, 50, 600), (600, 150), (50, 150)))
     cont = given["cont"]
 
-    def kernels(threads):
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            h, c, gates = recurrence(terms, cont, w_h, c_0)
-            backward = torch.ops.lrcn.lstm_recurrence_backward
-            return h, c, gates, *backward(h, None, None, cont, w_h, c_0, c, gates, False, False)
-        finally:
-            torch.set_num_threads(before)
+    def kernels():
+        h, c, gates = recurrence(terms, cont, w_h, c_0)
+        backward = torch.ops.lrcn.lstm_recurrence_backward
+        return h, c, gates, *backward(h, None, None, cont, w_h, c_0, c, gates, False, False)
 
-    one = kernels(1)
-    assert same_bits(one, kernels(2)) and same_bits(one, kernels(3))  # 0 ULP
+    one, two, three = (with_threads(count, kernels) for count in (1, 2, 3))
+    assert same_bits(one, two) and same_bits(one, three)  # 0 ULP
 
 
 def test_non_contiguous_arguments():

@@ -5,11 +5,23 @@
 
 import pytest
 import torch
-from test_lstm import CONTS, GRID, NAMES, arguments, gradients, op_arguments, reference, same_bits, with_gradient
+from test_lstm import (
+    CONTS,
+    GRID,
+    NAMES,
+    arguments,
+    gradients,
+    op_arguments,
+    reference,
+    reordered,
+    same_bits,
+    step_by_step,
+    with_gradient,
+)
 
 from lrcn import Error
 from lrcn.nn import LSTM
-from lrcn.ops import blas, lstm, lstm_step
+from lrcn.ops import blas, lstm
 from lrcn.ops.fused_lstm import HAS_CUDA
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
@@ -31,17 +43,8 @@ def cpu(tensors):
 
 def run(given, **options):
     """Outputs and gradients in one list, on the device of the arguments."""
-    outputs, found = gradients_on_device(lambda g: lstm(**g, **options), given)
-    return [*outputs, *found]
-
-
-def gradients_on_device(function, given):
-    """As `gradients`, with the gradients of the outputs on the device of the arguments."""
-    leaves = with_gradient(given)
-    outputs = function(leaves)
-    generator = torch.Generator().manual_seed(1)
-    tops = [torch.randn(y.shape, generator=generator, dtype=torch.float64).to(y) for y in outputs]
-    return outputs, torch.autograd.grad(outputs, [t for t in leaves.values() if t.requires_grad], tops)
+    outputs, found = gradients(lambda g: lstm(**g, **options), given)
+    return [*outputs, *found.values()]
 
 
 # T, N, I, H. On an H200: both tiles forward and backward, one slice and many, one group and many, several chunks; the
@@ -88,9 +91,9 @@ def test_gradcheck(sizes, cont, state, static):
 )
 def test_equals_the_equations_forward_and_backward(sizes, dtype, precision, tolerance):
     given = arguments(*sizes, 3, True, "resets", dtype)
-    equations = gradients_on_device(reference, {name: t.double() for name, t in given.items()})
-    ours = gradients_on_device(lambda g: lstm(**g, precision=precision), on_gpu(given))
-    for found, expected in zip([*ours[0], *ours[1]], [*equations[0], *equations[1]], strict=True):
+    equations = gradients(reference, {name: t.double() for name, t in given.items()})
+    ours = gradients(lambda g: lstm(**g, precision=precision), on_gpu(given))
+    for found, expected in zip([*ours[0], *ours[1].values()], [*equations[0], *equations[1].values()], strict=True):
         error = (found.cpu().double() - expected).abs().max() / expected.abs().max().clamp(min=1)
         assert error <= tolerance
 
@@ -123,13 +126,9 @@ def test_same_bits_every_time(sizes, dtype):
 def test_a_sequence_equals_its_steps(cont):
     given = on_gpu(arguments(7, 5, 6, 35, 3, True, cont))
     h, h_T, c_T = lstm(**given)
-    x, conts, h_t, c_t = (given.pop(name) for name in ("x", "cont", "h0", "c0"))
-    steps = []
-    for x_t, cont_t in zip(x, conts, strict=True):
-        h_t, c_t = lstm_step(x_t, cont_t, **given, h0=h_t, c0=c_t)
-        steps.append(h_t)
+    steps, h_t, c_t = step_by_step(given)
     # A few roundings of values below 1: cuBLAS and the kernel sum in different orders.
-    torch.testing.assert_close(torch.stack(steps), h, rtol=0, atol=2e-6)
+    torch.testing.assert_close(steps, h, rtol=0, atol=2e-6)
     torch.testing.assert_close((h_t, c_t), (h_T, c_T), rtol=0, atol=4e-6)
 
 
@@ -137,9 +136,7 @@ def test_a_sequence_equals_its_steps(cont):
 def test_the_order_of_the_streams_does_not_matter(sizes):
     given = on_gpu(arguments(*sizes, 3, True, "resets"))
     order = torch.randperm(sizes[1], generator=torch.Generator().manual_seed(3)).cuda()
-    axis = {"x": 1, "cont": 1, "x_static": 0, "h0": 0, "c0": 0}
-    shuffled = {name: t.index_select(axis[name], order) if name in axis else t for name, t in given.items()}
-    torch.testing.assert_close(lstm(**shuffled)[0], lstm(**given)[0][:, order], rtol=0, atol=2e-6)
+    torch.testing.assert_close(lstm(**reordered(given, order))[0], lstm(**given)[0][:, order], rtol=0, atol=2e-6)
 
 
 def test_non_contiguous_and_unaligned_arguments():
@@ -195,7 +192,7 @@ def test_compiles_without_a_graph_break():
     given = on_gpu(arguments(3, 2, 4, 5, 3, True, "fractional", torch.float64))
     torch._dynamo.reset()
     compiled = torch.compile(lambda g: lstm(**g), fullgraph=True)
-    torch.testing.assert_close(gradients_on_device(compiled, given), gradients_on_device(lambda g: lstm(**g), given))
+    torch.testing.assert_close(gradients(compiled, given), gradients(lambda g: lstm(**g), given))
 
 
 def test_autocast():
