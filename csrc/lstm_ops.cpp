@@ -184,15 +184,16 @@ const A* data(const OptionalTensor& tensor) {
   return tensor ? tensor->const_data_ptr<A>() : nullptr;
 }
 
+// A single step needs no w_h: the terms of the first have its product.
 template <class A>
-std::tuple<Tensor, Tensor, Tensor> recurrence(const Tensor& terms, const Tensor& cont, const Tensor& w_h,
+std::tuple<Tensor, Tensor, Tensor> recurrence(const Tensor& terms, const Tensor& cont, const OptionalTensor& w_h,
                                               const Tensor& c_0, bool keep_gates) {
-  const int64_t T = cont.size(0), N = cont.size(1), H = w_h.size(1);
+  const int64_t T = cont.size(0), N = cont.size(1), H = c_0.size(1);
   const Tensor h = at::empty({T, N, H}, c_0.options()), c = at::empty_like(h);
   const Tensor gates = at::empty({keep_gates ? T : 0, N, 4 * H}, c_0.options());
   const Tensor workspace = at::empty({lstm::forward_workspace_cpu<A>(N, H)}, c_0.options());
   lstm::forward_cpu<A>(
-      {T, N, H, terms.const_data_ptr<A>(), cont.const_data_ptr<A>(), w_h.const_data_ptr<A>(), c_0.const_data_ptr<A>(),
+      {T, N, H, terms.const_data_ptr<A>(), cont.const_data_ptr<A>(), data<A>(w_h), c_0.const_data_ptr<A>(),
        h.data_ptr<A>(), c.data_ptr<A>(), keep_gates ? gates.data_ptr<A>() : nullptr},
       workspace.data_ptr<A>());
   return {h, c, gates};
@@ -223,7 +224,8 @@ OptionalTensor to(const OptionalTensor& tensor, at::ScalarType dtype) {
 std::tuple<Tensor, Tensor, Tensor> lstm_recurrence_cpu(const Tensor& terms, const Tensor& cont, const Tensor& w_h,
                                                        const Tensor& c_0, bool tf32, bool keep_gates) {
   if (w_h.scalar_type() == at::kDouble) return recurrence<double>(terms, cont, w_h, c_0, keep_gates);
-  const auto [h, c, gates] = recurrence<float>(terms, cont, w_h.to(at::kFloat), c_0, keep_gates);
+  const OptionalTensor weights = cont.size(0) > 1 ? OptionalTensor(w_h.to(at::kFloat)) : std::nullopt;
+  const auto [h, c, gates] = recurrence<float>(terms, cont, weights, c_0, keep_gates);
   return {h.to(w_h.scalar_type()), c, gates};
 }
 

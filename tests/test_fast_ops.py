@@ -100,6 +100,23 @@ def test_inner_product_takes_any_number_of_rows_and_axes(rows):
     torch.testing.assert_close(y, torch.nn.functional.linear(x, weight, bias), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("rows", [0, 1, 50])
+def test_a_prepared_inner_product_is_the_same_function(dtype, turned, rows):
+    weight, bias = normal(*((9, 5) if turned else (5, 9)), seed=1).to(dtype), normal(5, seed=2).to(dtype)
+    x = normal(2, rows, 9)
+    for given_bias in (bias, None):
+        y = fast.PreparedInnerProduct(weight, given_bias, turned)(x)
+        expected = fast.inner_product(
+            x.to(dtype).double(), weight.double(), bias.double() if given_bias is not None else None, turned
+        )
+        assert y.dtype == dtype
+        # Nine products of numbers of size 1; bfloat16 has 8 bits.
+        tolerance = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float64: 1e-14}[dtype]
+        torch.testing.assert_close(y.double(), expected, rtol=tolerance, atol=tolerance)
+
+
 def test_matrix_product_keeps_what_torch_asks_of_ops():
     for rows in (3, 20):  # few and many take different ways
         torch.library.opcheck(torch.ops.lrcn.matrix_product.default, (normal(rows, 7), normal(5, 7), normal(5)))

@@ -150,12 +150,13 @@ void forward_cpu(const Forward<A, A>& sequence, A* workspace) {
   const int64_t T = sequence.steps, N = sequence.streams, H = sequence.hidden;
   const auto product = forward_product<A>(N, H);
   A *hidden = workspace, *continued = hidden + N * product.stride(), *panels = continued + N * H;
-  std::fill_n(hidden, N * product.stride(), A(0));  // the terms of the first step have its product
+  std::fill_n(hidden, product.stride(), A(0));  // the terms of the first step have its product: the same row for all
   if (T > 1) product.pack(sequence.w_h, 1, H, panels);
   for (int64_t t = 0; t < T; ++t) {
     if (t > 0) product.run(continued, panels, hidden);
+    const int64_t hidden_stride = t > 0 ? product.stride() : 0;
     parallel_for(N, streams_at_least(H), [&](int64_t begin, int64_t end) {
-      product.kernel.forward_cells(sequence, t, hidden, product.stride(), continued, begin, end);
+      product.kernel.forward_cells(sequence, t, hidden, hidden_stride, continued, begin, end);
     });
   }
 }

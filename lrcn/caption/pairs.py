@@ -94,16 +94,14 @@ class _LSTM:
     """One LSTM of the word net, on streams of which none starts anew: `lrcn.ops.recurrent.lstm` with cont 1."""
 
     def __init__(self, blobs: Sequence[Tensor]):
-        self._w_x, self._b, *w_static, self._w_h = blobs
-        self._w_static = w_static[0] if w_static else None
-
-    def word_terms(self, x: Tensor) -> Tensor:
-        """W_x x_t + b, (..., 4H)."""
-        return fast.inner_product(x, self._w_x, self._b, False)
+        w_x, b, *w_static, self._w_h = blobs
+        self.word_terms = fast.PreparedInnerProduct(w_x, b)  # W_x x_t + b, (..., 4H)
+        self._hidden_terms = fast.PreparedInnerProduct(self._w_h)
+        self._static_terms = fast.PreparedInnerProduct(w_static[0]) if w_static else None
 
     def image_terms(self, descriptors: Tensor) -> Tensor | int:
         """W_static x_static, (images, 4H); 0 for an LSTM that sees no image."""
-        return 0 if self._w_static is None else fast.inner_product(descriptors, self._w_static, None, False)
+        return 0 if self._static_terms is None else self._static_terms(descriptors)
 
     def begin(self, *streams: int) -> tuple[Tensor, Tensor]:
         """h_0 and c_0, zeros (*streams, H)."""
@@ -116,12 +114,14 @@ class _LSTM:
         The state is h_{t-1} and c_{t-1}.
         """
         h, c = state
-        gates = fast.inner_product(h, self._w_h, None, False)
+        gates = self._hidden_terms(h).float()
         for term in terms:
             gates += term
-        i, f, o, g = gates.float().chunk(4, dim=-1)
-        c = i.sigmoid_().mul_(g.tanh_()).addcmul_(f.sigmoid_(), c)
-        return torch.tanh(c).mul_(o.sigmoid_()).to(h.dtype), c
+        cont = gates.new_ones(1, h[..., 0].numel())
+        h, c, _ = torch.ops.lrcn.lstm_recurrence(
+            gates.view(*cont.shape, -1), cont, self._w_h, c.reshape(-1, c.shape[-1]), False, False
+        )
+        return h.view(state[0].shape), c.view(state[1].shape)
 
 
 class OneByOne:
@@ -181,7 +181,7 @@ class PairScorer:
         embedding, *lstms, predict = (net.params[layer.name] for layer in layers[:-1])
         self._embedding = embedding[0] if len(embedding) == 1 else embedding[0] + embedding[1]
         weight, bias = predict if len(predict) == 2 else (*predict, None)
-        self._predict = weight, bias, layers[-2].inner_product_param.transpose
+        self._predict = fast.PreparedInnerProduct(weight, bias, layers[-2].inner_product_param.transpose)
         self._lstms = [_LSTM(blobs) for blobs in lstms]
         seeing = [number for number, layer in enumerate(layers[1:-2]) if IMAGE in layer.bottom]
         self._blind = seeing[0] if seeing else len(self._lstms) - 1  # so many LSTMs see no image, nor what comes of one
@@ -228,25 +228,30 @@ class PairScorer:
         images = [lstm.image_terms(descriptors) for lstm in lstms]
         states = [lstm.begin(1, len(descriptors)) for lstm in lstms]
         found = torch.zeros(len(captions.order), len(descriptors), dtype=torch.float64, device=descriptors.device)
+        step = max(_ROWS // len(descriptors), 1)
         for level, terms in zip(captions.tree, captions.terms, strict=True):
-            terms = terms[:, None]
-            for number, lstm in enumerate(lstms):
-                if number:
-                    terms = lstm.word_terms(states[number - 1][0])
-                h, c = states[number]
-                states[number] = lstm.step([terms, images[number]], (h[level.parent], c[level.parent]))
-            self._add_words(found, level, states[-1][0])
+            parts = []
+            for first in range(0, len(terms), step):
+                nodes = slice(first, first + step)
+                part, x_terms = [], terms[nodes, None]
+                for lstm, image, (h, c) in zip(lstms, images, states, strict=True):
+                    if part:
+                        x_terms = lstm.word_terms(part[-1][0])
+                    part.append(lstm.step([x_terms, image], (h[level.parent[nodes]], c[level.parent[nodes]])))
+                self._add_words(found, level, nodes, part[-1][0])
+                parts.append(part)
+            states = [tuple(map(torch.cat, zip(*state, strict=True))) for state in zip(*parts, strict=True)]
         scores = np.empty(found.shape[::-1])
         scores[:, captions.order] = found.T.cpu().numpy()
         return scores
 
-    def _add_words(self, found: Tensor, level: Level, h: Tensor) -> None:
+    def _add_words(self, found: Tensor, level: Level, nodes: slice, h: Tensor) -> None:
         """Add log p of each caption's next word to found (captions, images), from h (nodes, images, H)."""
-        step = max(_ROWS // h.shape[1], 1)
-        for first in range(0, len(h), step):
-            rows = slice(*torch.searchsorted(level.node, level.node.new_tensor([first, first + step])).tolist())
-            scores = fast.inner_product(h[first : first + step], *self._predict).float()
-            total = torch.logsumexp(scores, -1)
-            node, target = level.node[rows] - first, level.target[rows]
-            log_p = scores[node, :, target] - total[node]
-            found[level.caption[rows]] += log_p.double().clamp_(min=math.log(LEAST_PROBABILITY))
+        pairs = slice(*torch.searchsorted(level.node, level.node.new_tensor([nodes.start, nodes.stop])).tolist())
+        scores = self._predict(h).float()
+        node, target = level.node[pairs] - nodes.start, level.target[pairs]
+        wanted = scores[node, :, target]
+        greatest = scores.amax(-1, keepdim=True)
+        total = scores.sub_(greatest).exp_().sum(-1).log_().add_(greatest.squeeze(-1))  # logsumexp, in place
+        log_p = wanted - total[node]
+        found[level.caption[pairs]] += log_p.double().clamp_(min=math.log(LEAST_PROBABILITY))

@@ -97,6 +97,31 @@ class _Linear(torch.autograd.Function):
         )
 
 
+class PreparedInnerProduct:
+    """`inner_product` as a function of x alone, for weights that stay as they are and get no gradient.
+
+    oneDNN lays them out once here, and not in every call. For weights on the CPU as oneDNN takes them; others are used
+    as they are.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, transposed_weight: bool = False):
+        self._weight, self._bias = weight.t() if transposed_weight else weight, bias
+        self._dtype, self._outputs = weight.dtype, len(self._weight)
+        one_dnn = torch.ops.mkldnn
+        taken = (torch.float32, torch.bfloat16) if one_dnn._is_mkldnn_bf16_supported() else (torch.float32,)
+        self._is_laid_out = weight.device.type == "cpu" and weight.dtype in taken
+        if self._is_laid_out:
+            self._weight = one_dnn._reorder_linear_weight(self._weight.detach().contiguous())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., inputs) to (..., outputs), in the dtype of the weights."""
+        x = x.to(self._dtype)
+        if not self._is_laid_out:
+            return F.linear(x, self._weight, self._bias)
+        y = torch.ops.mkldnn._linear_pointwise(x.flatten(0, -2), self._weight, self._bias, "none", [], "")
+        return y.view(*x.shape[:-1], self._outputs)
+
+
 @torch.library.register_fake("lrcn::matrix_product")
 def _(a, b, bias=None):
     return a.new_empty(len(a), len(b))
