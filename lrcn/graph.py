@@ -1,6 +1,7 @@
 """What a network definition says about who reads which blob."""
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 
 from prototxt_import import FormatError, Message
 
@@ -45,6 +46,34 @@ def insert_splits(net: Message) -> Message:
                 tops = [f"{name}_{k}" for k in range(readers[position, index])]
                 split.layer.append(Message("LayerParameter", name=name, type="Split", bottom=[top], top=tops))
     return split
+
+
+def maxima_first(layers: Sequence[Message], wanted: Collection[str]) -> list[Message]:
+    """The layers in an order in which a ReLU comes behind the maximum pooling that follows it, with fewer values.
+
+    Both orders give the same bits, in gradients too, because a ReLU keeps the order of values. Only the blob between
+    the two is another one, so where it is wanted they stay as they are.
+    """
+    arranged: list[Message] = []
+    for layer in layers:
+        if arranged and layer.bottom and layer.bottom[0] not in wanted and _commute(arranged[-1], layer):
+            relu = arranged.pop().copy()
+            relu.bottom, relu.top = list(layer.top), list(layer.top)
+            arranged += [layer, relu]
+        else:
+            arranged.append(layer)
+    return arranged
+
+
+def _commute(layer: Message, following: Message) -> bool:
+    """Whether these are a ReLU in place and a maximum pooling of what it wrote."""
+    return (
+        (layer.type, following.type) == ("ReLU", "Pooling")
+        and list(layer.bottom) == list(layer.top) == list(following.bottom)
+        and layer.relu_param.negative_slope >= 0
+        and following.pooling_param.pool == "MAX"
+        and len(following.top) == 1
+    )
 
 
 def origin(net: Message, layer: Message, bottom: int) -> list[Message]:

@@ -1,6 +1,7 @@
 """A Caffe network as an `nn.Module`."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -212,11 +213,11 @@ class Net(nn.Module):
         available = self._inputs(inputs)
         self._pass_through_splits(available, names[:first])
         wanted = dict.fromkeys([*self._unread(running), *blobs])
-        remaining = _readings(self._layers[name] for name in running)
+        definitions = self.ops.arrange([self._layers[name].definition for name in running], wanted)
+        remaining = Counter(bottom for definition in definitions for bottom in definition.bottom)
         self.ops.prepare(self.device)
-        for name in running:
-            layer = self._layers[name]
-            definition = layer.definition
+        for definition in definitions:
+            layer = self._layers[definition.name]
             if isinstance(layer, Source) and all(top in available for top in definition.top):
                 continue
             if definition.type == "Input":
@@ -334,14 +335,6 @@ class Net(nn.Module):
         if blob in self.inputs:
             return f"{what}; its declared shape is {self.inputs[blob]}"
         return f"{what} and which no layer of this part computes"
-
-
-def _readings(layers: Iterable[Layer]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for layer in layers:
-        for bottom in layer.definition.bottom:
-            counts[bottom] = counts.get(bottom, 0) + 1
-    return counts
 
 
 def _as_tuple(tops: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -59,6 +59,48 @@ def test_parts_of_a_network_equal_the_whole_in_every_bit():
     assert torch.equal(bits(net(a=middle["a"], start="b")["b"]), bits(whole))  # 0 ULP
 
 
+RECTIFIED_MAXIMA = """
+input: "x" input_shape { dim: 2 dim: 3 dim: 9 dim: 8 }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 5 kernel_size: 2 } }
+layer { name: "r" type: "ReLU" bottom: "c" top: "c" relu_param { negative_slope: SLOPE } }
+layer { name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param { pool: MAX kernel_size: 3 stride: 2 pad: 1 } }
+"""
+
+
+@pytest.mark.parametrize("slope", [0, 0.1])
+def test_fast_numerics_rectifies_behind_a_maximum_with_the_same_bits(slope):
+    net = build(RECTIFIED_MAXIMA.replace("SLOPE", str(slope)), numerics="fast")
+    # Small whole numbers make ties; some windows have nothing above 0.
+    x = torch.randint(-2, 3, (2, 3, 9, 8), generator=torch.Generator().manual_seed(0)).float().requires_grad_()
+    dy = torch.randn(2, 5, 5, 4, generator=torch.Generator().manual_seed(1))
+    found = []
+    for kept in ([], ["c"]):
+        out = net(x=x, blobs=kept)
+        found.append([out["p"], *torch.autograd.grad(out["p"], [x, *net.parameters()], dy)])
+    assert arranged(net, []) == ["c", "p", "r"] and arranged(net, ["c"]) == ["c", "r", "p"]
+    assert (out["c"] >= 0).all() or slope
+    assert (found[0][0] <= 0).any() and (found[0][0] > 0).any()
+    for first, second in zip(*found, strict=True):
+        assert torch.equal(bits(first), bits(second))  # 0 ULP
+
+
+def arranged(net, wanted):
+    return [layer.name for layer in net.ops.arrange(net.graph.layer, wanted) if layer.type != "Input"]
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [("pool: MAX", "pool: AVE"), ("SLOPE", "-0.1"), ('top: "p"', 'top: "p" top: "where"')],
+)
+def test_only_what_keeps_the_bits_is_rearranged(before, after):
+    text = RECTIFIED_MAXIMA.replace(before, after).replace("SLOPE", "0")
+    assert arranged(build(text, numerics="fast"), []) == ["c", "r", "p"]
+
+
+def test_exact_numerics_keeps_the_order():
+    assert arranged(build(RECTIFIED_MAXIMA.replace("SLOPE", "0")), []) == ["c", "r", "p"]
+
+
 def test_a_part_that_starts_behind_a_split_finds_the_blob_by_its_own_name():
     net = build(
         """input: "x" input_shape { dim: 2 dim: 3 }

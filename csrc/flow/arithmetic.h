@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "flow/vectorised.h"
+#include "vectorised.h"
 
 namespace lrcn::flow {
 

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "flow/vectorised.h"
+#include "vectorised.h"
 
 namespace lrcn::flow {
 namespace {

@@ -9,12 +9,14 @@ the order of that sum is part of the result. So a backward pass adds to what `.g
 no parameters, and a second derivative is an error.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+
+from prototxt_import import Message
 
 from .. import random
 from . import blas, exact_fakes  # noqa: F401  (the fakes register themselves)
@@ -28,6 +30,11 @@ Pair = Sequence[int]
 def prepare(device: torch.device) -> None:
     """Make ready to compute: loads the BLAS."""
     blas.load()
+
+
+def arrange(layers: Sequence[Message], wanted: Collection[str]) -> Sequence[Message]:
+    """The definitions of layers in the order in which to run them, here Caffe's; `wanted` are blobs to return."""
+    return layers
 
 
 def _gradient(parameter: Tensor | None) -> Tensor | None:

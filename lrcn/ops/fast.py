@@ -4,7 +4,7 @@ Same functions and arguments as `lrcn.ops.exact`, which says what each computes.
 the weights; probabilities and losses come out in float32 or better.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import reduce
 
 import torch
@@ -12,11 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from prototxt_import import Message
+
 from ..errors import Error
+from ..graph import maxima_first
 from . import fused_lrn, fused_lstm, recurrent  # noqa: F401, fused_lrn completes its op
 
 # Products that one output value of a convolution may add up in one chain before float32 rounding shows.
 LONG_SUM = 512
+
+# Of so many weights oneDNN computes the gradient faster for so many images at a time.
+MANY_WEIGHTS, IMAGES_AT_ONCE = 2**20, 96
 
 Pair = Sequence[int]
 
@@ -25,6 +31,11 @@ def prepare(device: torch.device) -> None:
     """Make ready to compute: lets cuDNN choose its kernels by trying them."""
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
+
+
+def arrange(layers: Sequence[Message], wanted: Collection[str]) -> Sequence[Message]:
+    """See `exact.arrange`."""
+    return maxima_first(layers, wanted)
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -49,24 +60,45 @@ def convolution(
         # In this layout oneDNN adds up block by block of channels, with a third of the rounding error. Not where a
         # gradient follows: turning images and gradients between layouts would be a good part of a training step.
         return F.conv2d(x.contiguous(), weight, bias, stride, pad, dilation, group)
-    if bias is None or not (torch.is_grad_enabled() and bias.requires_grad):
-        return F.conv2d(_channels_last(x), weight, bias, stride, pad, dilation, group)
-    return _BiasGradient.apply(F.conv2d(_channels_last(x), weight, bias.detach(), stride, pad, dilation, group), bias)
+    if x.device.type == "cpu" and learns:
+        return _Convolution.apply(_channels_last(x), weight, bias, stride, pad, dilation, group)
+    return F.conv2d(_channels_last(x), weight, bias, stride, pad, dilation, group)
 
 
-class _BiasGradient(torch.autograd.Function):
-    """Passes on what holds a bias already, and gives the bias its gradient.
+class _Convolution(torch.autograd.Function):
+    """`F.conv2d` of x (N, C, H, W) in channels_last, with a backward pass that asks oneDNN for what it is good at.
 
-    oneDNN sums up that of a convolution of few channels ten times slower.
+    It is slow at the gradient of a bias, and at that of the weights of many images at a time.
     """
 
     @staticmethod
-    def forward(ctx, y: Tensor, bias: Tensor) -> Tensor:
-        return y.view_as(y)
+    def forward(
+        ctx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, pad: Pair, dilation: Pair, group: int
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.geometry = stride, pad, dilation, False, (0, 0), group
+        return F.conv2d(x, weight, bias, stride, pad, dilation, group)
 
     @staticmethod
-    def backward(ctx, dy: Tensor) -> tuple[Tensor, Tensor]:
-        return dy, dy.sum((0, 2, 3))
+    @once_differentiable
+    def backward(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        x_learns, weight_learns, bias_learns, *_ = ctx.needs_input_grad
+        dy = _channels_last(dy)
+
+        def gradients(dy: Tensor, x: Tensor, *wanted: bool) -> tuple[Tensor | None, ...]:
+            return torch.ops.aten.convolution_backward(dy, x, weight, None, *ctx.geometry, (*wanted, False))
+
+        dx = dw = db = None
+        if x_learns:
+            dx, _, _ = gradients(dy, x, True, False)
+        if weight_learns:
+            images = IMAGES_AT_ONCE if weight.numel() > MANY_WEIGHTS else max(len(x), 1)
+            parts = zip(dy.split(images), x.split(images), strict=True)
+            dw = sum(gradients(*part, False, True)[1] for part in parts)
+        if bias_learns:
+            db = dy.sum((0, 2, 3))
+        return dx, dw, db, None, None, None, None
 
 
 def inner_product(x: Tensor, weight: Tensor, bias: Tensor | None, transposed_weight: bool) -> Tensor:
