@@ -27,7 +27,18 @@ Tensor one_dnn_product(const Tensor& a, const Tensor& b, const OptionalTensor& b
   return linear.call(a, b, bias, "none", Scalars(), "");
 }
 
+Tensor one_dnn_weights(const Tensor& b, int64_t rows) {
+  static const auto reorder = c10::Dispatcher::singleton()
+                                  .findSchemaOrThrow("mkldnn::_reorder_linear_weight", "")
+                                  .typed<Tensor(const Tensor&, std::optional<int64_t>)>();
+  return reorder.call(b, rows);
+}
+
 }  // namespace
+
+PreparedWeights::PreparedWeights(const Tensor& b, int64_t rows) : b_(one_dnn_weights(b, rows)) {}
+
+Tensor PreparedWeights::product(const Tensor& a) const { return one_dnn_product(a, b_, {}); }
 
 Tensor matrix_product(const Tensor& a, const Tensor& b, const OptionalTensor& bias) {
   const bool empty = a.numel() == 0 || b.numel() == 0;

@@ -11,4 +11,16 @@ namespace lrcn {
 // CPU many rows go to oneDNN: MKL, which PyTorch takes, runs at half of its speed on AMD's processors.
 at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b, const std::optional<at::Tensor>& bias = {});
 
+// Weights b (N, K) as the product with many rows a (M, K) is fastest: float32 on the CPU, M about `rows`.
+class PreparedWeights {
+public:
+  PreparedWeights(const at::Tensor& b, int64_t rows);
+
+  // a b^T.
+  at::Tensor product(const at::Tensor& a) const;
+
+private:
+  at::Tensor b_;
+};
+
 }  // namespace lrcn

@@ -134,3 +134,63 @@ def test_gradients_of_a_convolution_are_those_of_the_formula_in_double(channels)
         gradients.append([leaf.grad.double() for leaf in leaves])
     for single, double in zip(*gradients, strict=True):
         torch.testing.assert_close(single, double, rtol=1e-5, atol=1e-4)  # sums of some hundred products of size 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 20), st.integers(1, 20)),  # groups; channels of each, in and out
+    st.tuples(st.integers(1, 9), st.integers(3, 12), st.integers(3, 12)),  # images, height, width
+    st.tuples(st.integers(0, 2), st.integers(0, 2)),  # pad
+    st.booleans(),
+    st.integers(0, 2**31),
+)
+def test_winograd_is_the_convolution(channels, images, pad, biased, seed):
+    group, inputs, outputs = channels
+    x = normal(images[0], group * inputs, *images[1:], seed=seed)
+    weight = normal(group * outputs, inputs, 3, 3, seed=seed + 1)
+    bias = normal(group * outputs, seed=seed + 2) if biased else None
+    y = torch.ops.lrcn.winograd_convolution(x, weight, bias, pad, group)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    doubles = [None if tensor is None else tensor.double() for tensor in (x, weight, bias)]
+    expected = torch.nn.functional.conv2d(*doubles, 1, pad, 1, group)
+    torch.testing.assert_close(y.double(), expected, rtol=1e-5, atol=5e-5)  # sums of 180 products of size 1
+
+
+def test_winograd_keeps_what_torch_asks_of_ops():
+    x = normal(2, 6, 5, 4).contiguous(memory_format=torch.channels_last)
+    torch.library.opcheck(torch.ops.lrcn.winograd_convolution.default, (x, normal(4, 3, 3, 3), normal(4), [1, 0], 2))
+
+
+@pytest.mark.parametrize(
+    "shapes, pad, message",
+    [
+        (((1, 4, 5, 5), (6, 4, 3, 2)), [1, 1], r"weight: float32 of shape \(K, C / group, 3, 3\) expected"),
+        (((1, 4, 5, 5), (6, 3, 3, 3)), [1, 1], r"given for images of shape \[1, 4, 5, 5\] and 1 groups"),
+        (((1, 4, 2, 5), (6, 4, 3, 3)), [0, 0], "x: images of at least the size of the weights expected"),
+        (((1, 4, 5, 5), (6, 4, 3, 3)), [1], "pad: two numbers expected"),
+    ],
+)
+def test_winograd_refuses_what_it_does_not_compute(shapes, pad, message):
+    with pytest.raises(RuntimeError, match=message):
+        torch.ops.lrcn.winograd_convolution(*(normal(*shape) for shape in shapes), None, pad, 1)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("pad", [0, 1, 2])
+def test_training_takes_winograd_where_it_is_faster_with_the_same_gradients(monkeypatch, group, pad):
+    asked = []
+    suits = fast._suits_winograd
+    monkeypatch.setattr(fast, "_suits_winograd", lambda *case: asked.append(suits(*case)) or asked[-1])
+    monkeypatch.setattr(fast, "MANY_WEIGHTS", 1000)  # parts of 96 images, and a rest
+    tensors = [normal(100, 2 * 128, 19, 20), normal(2 * 128, 2 * 128 // group, 3, 3, seed=1) / 48, normal(2 * 128)]
+    dy = normal(100, 2 * 128, 17 + 2 * pad, 18 + 2 * pad, seed=2)
+    gradients = []
+    for function in (fast.convolution, torch.nn.functional.conv2d):
+        leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+        y = function(*leaves, (1, 1), (pad, pad), (1, 1), group)
+        gradients.append([y.detach(), *torch.autograd.grad(y, leaves, dy)])
+    assert asked == [True]
+    assert not suits(tensors[0][:10], tensors[1], (1, 1), (1, 1), (1, 1), group)  # too little to do
+    for own, torchs in zip(*gradients, strict=True):
+        # Sums of up to 40,000 products, by float32 in another order: relative to their size.
+        assert (own - torchs).abs().max() < 1e-5 * torchs.abs().max()
