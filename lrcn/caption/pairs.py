@@ -248,10 +248,6 @@ class PairScorer:
     def _add_words(self, found: Tensor, level: Level, nodes: slice, h: Tensor) -> None:
         """Add log p of each caption's next word to found (captions, images), from h (nodes, images, H)."""
         pairs = slice(*torch.searchsorted(level.node, level.node.new_tensor([nodes.start, nodes.stop])).tolist())
-        scores = self._predict(h).float()
-        node, target = level.node[pairs] - nodes.start, level.target[pairs]
-        wanted = scores[node, :, target]
-        greatest = scores.amax(-1, keepdim=True)
-        total = scores.sub_(greatest).exp_().sum(-1).log_().add_(greatest.squeeze(-1))  # logsumexp, in place
-        log_p = wanted - total[node]
+        every_log_p = torch.log_softmax(self._predict(h).float(), -1)
+        log_p = every_log_p[level.node[pairs] - nodes.start, :, level.target[pairs]]
         found[level.caption[pairs]] += log_p.double().clamp_(min=math.log(LEAST_PROBABILITY))
