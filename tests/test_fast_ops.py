@@ -73,6 +73,40 @@ def test_lrn_refuses_what_it_does_not_compute():
 
 
 @settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 5), max_size=2),
+    st.integers(1, 300),
+    st.sampled_from([0.1, 3.0, 40.0]),
+    st.integers(0, 2**31),
+)
+def test_log_sum_exp_is_that_in_double(shape, count, spread, seed):
+    x = normal(*shape, count, seed=seed) * spread
+    # Two roundings of float32 of the result, and the chains of additions of exponentials.
+    torch.testing.assert_close(fast.log_sum_exp(x).double(), torch.logsumexp(x.double(), -1), rtol=2e-7, atol=5e-7)
+
+
+def test_log_sum_exp_of_the_extremes():
+    none, all_, unknown = -torch.inf, torch.inf, torch.nan
+    for count in (3, 64, 100):
+        rows = torch.zeros(5, count)
+        rows[0] = none
+        rows[1, -1] = all_
+        rows[2, 0] = unknown
+        rows[3] = -1e30
+        rows[4, 0] = none
+        found = fast.log_sum_exp(rows)
+        torch.testing.assert_close(found, torch.logsumexp(rows, -1), equal_nan=True, rtol=2e-7, atol=0)
+
+
+def test_log_sum_exp_keeps_what_torch_asks_of_ops_and_refuses_what_it_does_not_compute():
+    op = torch.ops.lrcn.fast_log_sum_exp
+    torch.library.opcheck(op.default, (normal(3, 5, 70).transpose(0, 1),))
+    for x in (normal(3).double(), torch.tensor(1.0), torch.empty(2, 0)):
+        with pytest.raises(RuntimeError, match="x: float32 with a last axis that is not empty expected"):
+            op(x)
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 70), st.booleans(), st.booleans(), st.integers(0, 2**31))
 def test_inner_product_and_its_gradients_are_those_of_the_formula_in_double(
     rows, inputs, outputs, biased, turned, seed

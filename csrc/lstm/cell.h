@@ -10,14 +10,8 @@
 #pragma once
 
 #include <cmath>
-#include <cstdint>
-#include <cstring>
 
-#ifdef __CUDACC__
-#define LRCN_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define LRCN_HOST_DEVICE inline
-#endif
+#include "exponential.h"
 
 namespace lrcn {
 
@@ -58,35 +52,6 @@ struct Fast {
   LRCN_HOST_DEVICE static Real tanh(Real x) {
     const Real e = exp_minus_1(Real(2) * x);
     return e / (e + Real(2));
-  }
-
-  LRCN_HOST_DEVICE static double exp_minus_1(double x) {
-    // Beyond, sigmoid and tanh are 0 or 1, and infinity / infinity would not be.
-    return ::expm1(x > 709.0 ? 709.0 : x);
-  }
-
-  // Arithmetic without a call or a branch, which a compiler vectorises: x = n ln 2 + r with |r| <= ln 2 / 2, then
-  // e^x - 1 = 2^n (e^r - 1) + (2^n - 1). NaN stays NaN.
-  LRCN_HOST_DEVICE static float exp_minus_1(float x) {
-    x = x > 88.0f ? 88.0f : x;
-    x = x < -87.0f ? -87.0f : x;
-    const float shift = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the lowest bits
-    const float shifted = x * 1.44269504f + shift;
-    const float n = shifted - shift;
-    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, the first exact times n
-    float p = 1.0f / 5040.0f;
-    p = p * r + 1.0f / 720.0f;
-    p = p * r + 1.0f / 120.0f;
-    p = p * r + 1.0f / 24.0f;
-    p = p * r + 1.0f / 6.0f;
-    p = p * r + 0.5f;
-    p = p * (r * r) + r;
-    uint32_t bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits + 127u) << 23;
-    float power;  // 2^n
-    memcpy(&power, &bits, sizeof power);
-    return power * p + (power - 1.0f);
   }
 };
 

@@ -3,7 +3,8 @@
 `OneByOne` does it as the authors' code does: image by image, all captions anew. `PairScorer` gives the same numbers
 faster, from the structure of the word net and of the captions:
 
-- captions that begin with the same words are a tree, in which a word is taken once however many captions share it;
+- captions that begin with the same words are a tree, in which a word is taken once however many captions share it, and
+  W_h h_{t-1} once however many words follow;
 - what does not depend on the image (the embedding, an LSTM that does not see it, W_x x_t) is computed once per caption,
   what does not depend on the words (W_static x_static) once per image;
 - what is left goes through the remaining layers for many captions and many images at a time.
@@ -108,20 +109,24 @@ class _LSTM:
         zeros = self._w_h.new_zeros(*streams, self._w_h.shape[1])
         return zeros, zeros.float()
 
-    def step(self, terms: Sequence[Tensor], state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """h_t and c_t (..., H) from the terms of words and image, each of which broadcasts to (..., 4H), and the state.
+    def step(self, terms: Sequence[Tensor], state: tuple[Tensor, Tensor], parent: Tensor) -> tuple[Tensor, Tensor]:
+        """h_t and c_t (nodes, ..., H) from the terms of words and image, each of which broadcasts to (nodes, ..., 4H).
 
-        The state is h_{t-1} and c_{t-1}.
+        The state is h_{t-1} and c_{t-1}, in which parent (nodes,), never decreasing, names the one of each node.
         """
         h, c = state
-        gates = self._hidden_terms(h).float()
+        parents, which = parent.unique_consecutive(return_inverse=True)
+        gates = self._hidden_terms(h[parents]).float()
+        if len(parents) < len(parent):
+            gates = gates[which]
         for term in terms:
             gates += term
-        cont = gates.new_ones(1, h[..., 0].numel())
-        h, c, _ = torch.ops.lrcn.lstm_recurrence(
-            gates.view(*cont.shape, -1), cont, self._w_h, c.reshape(-1, c.shape[-1]), False, False
+        c = c[parent]
+        cont = gates.new_ones(1, c[..., 0].numel())
+        h, c_t, _ = torch.ops.lrcn.lstm_recurrence(
+            gates.view(*cont.shape, -1), cont, self._w_h, c.view(-1, c.shape[-1]), False, False
         )
-        return h.view(state[0].shape), c.view(state[1].shape)
+        return h.view(c.shape), c_t.view(c.shape)
 
 
 class OneByOne:
@@ -206,8 +211,7 @@ class PairScorer:
         for level in tree:
             x = F.embedding(level.word, self._embedding)
             for number, lstm in enumerate(self._lstms[: self._blind]):
-                h, c = states[number]
-                states[number] = lstm.step([lstm.word_terms(x)], (h[level.parent], c[level.parent]))
+                states[number] = lstm.step([lstm.word_terms(x)], states[number], level.parent)
                 x = states[number][0]
             terms.append(self._lstms[self._blind].word_terms(x))
         return Captions(order, tree, terms)
@@ -234,10 +238,10 @@ class PairScorer:
             for first in range(0, len(terms), step):
                 nodes = slice(first, first + step)
                 part, x_terms = [], terms[nodes, None]
-                for lstm, image, (h, c) in zip(lstms, images, states, strict=True):
+                for lstm, image, state in zip(lstms, images, states, strict=True):
                     if part:
                         x_terms = lstm.word_terms(part[-1][0])
-                    part.append(lstm.step([x_terms, image], (h[level.parent[nodes]], c[level.parent[nodes]])))
+                    part.append(lstm.step([x_terms, image], state, level.parent[nodes]))
                 self._add_words(found, level, nodes, part[-1][0])
                 parts.append(part)
             states = [tuple(map(torch.cat, zip(*state, strict=True))) for state in zip(*parts, strict=True)]
@@ -248,6 +252,7 @@ class PairScorer:
     def _add_words(self, found: Tensor, level: Level, nodes: slice, h: Tensor) -> None:
         """Add log p of each caption's next word to found (captions, images), from h (nodes, images, H)."""
         pairs = slice(*torch.searchsorted(level.node, level.node.new_tensor([nodes.start, nodes.stop])).tolist())
-        every_log_p = torch.log_softmax(self._predict(h).float(), -1)
-        log_p = every_log_p[level.node[pairs] - nodes.start, :, level.target[pairs]]
+        scores = self._predict(h).float()
+        node = level.node[pairs] - nodes.start
+        log_p = scores[node, :, level.target[pairs]] - fast.log_sum_exp(scores)[node]
         found[level.caption[pairs]] += log_p.double().clamp_(min=math.log(LEAST_PROBABILITY))

@@ -331,6 +331,18 @@ def softmax(x: Tensor, axis: int) -> Tensor:
     return F.softmax(_float(x), axis)
 
 
+def log_sum_exp(x: Tensor) -> Tensor:
+    """The logarithm of the softmax's denominator over the last axis; on the CPU without a gradient."""
+    if x.device.type == "cpu" and x.dtype == torch.float32:
+        return torch.ops.lrcn.fast_log_sum_exp(x)
+    return torch.logsumexp(x, -1)
+
+
+@torch.library.register_fake("lrcn::fast_log_sum_exp")
+def _(x):
+    return x.new_empty(x.shape[:-1])
+
+
 def softmax_loss(x: Tensor, label: Tensor, axis: int, ignore_label: int | None) -> tuple[Tensor, Tensor, Tensor]:
     """See `exact.softmax_loss`."""
     log_prob = F.log_softmax(_float(x), axis)
