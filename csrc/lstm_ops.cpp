@@ -17,6 +17,10 @@ OptionalTensor dense(const OptionalTensor& tensor) {
   return tensor ? OptionalTensor(tensor->contiguous()) : std::nullopt;
 }
 
+OptionalTensor to(const OptionalTensor& tensor, at::ScalarType dtype) {
+  return tensor ? OptionalTensor(tensor->to(dtype)) : std::nullopt;
+}
+
 void check(const Tensor& tensor, const char* name, at::IntArrayRef shape, at::ScalarType dtype, at::Device device) {
   TORCH_CHECK(tensor.sizes() == shape, name, ": shape ", shape, " expected, ", tensor.sizes(), " given");
   TORCH_CHECK(tensor.scalar_type() == dtype, name, ": dtype ", dtype, " expected, ", tensor.scalar_type(), " given");
@@ -48,11 +52,13 @@ private:
   std::optional<at::Float32Precision> before_;
 };
 
-// a b^T with its sums in the dtype `sums`, which is that of a and b or wider.
-Tensor product(const Tensor& a, const Tensor& b, at::ScalarType sums) {
-  if (a.scalar_type() == sums) return matrix_product(a, b);
-  if (a.is_cuda()) return at::mm(a, b.t(), sums);
-  return at::mm(a.to(sums), b.to(sums).t());
+// a b^T, plus bias if given, with its sums in the dtype `sums`, which is that of a and b or wider.
+Tensor product(const Tensor& a, const Tensor& b, at::ScalarType sums, const OptionalTensor& bias = {}) {
+  if (a.is_cuda() && a.scalar_type() != sums) {
+    const Tensor y = at::mm(a, b.t(), sums);
+    return bias ? y.add_(*bias) : y;
+  }
+  return matrix_product(a.to(sums), b.to(sums), to(bias, sums));
 }
 
 // The hidden state as step t sees it, for steps first..T-1: cont_t h_{t-1}, (T - first, N, H). Step 0 needs h_0.
@@ -101,15 +107,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> lstm_forward(const Tensor& x,
   }
 
   const Products products(tf32);
-  Tensor terms;  // of all steps, what does not come from the step before
-  if (x_static) {
-    const Tensor constant = product(*x_static, *w_static, sums).add_(b);
-    terms = product(rows(x), w_x, sums).view({T, N, 4 * H}).add_(constant);
-  } else if (stored == sums) {
-    terms = matrix_product(rows(x), w_x, b).view({T, N, 4 * H});
-  } else {
-    terms = product(rows(x), w_x, sums).add_(b).view({T, N, 4 * H});
-  }
+  // Of all steps, what does not come from the step before.
+  const Tensor terms = product(rows(x), w_x, sums, x_static ? std::nullopt : OptionalTensor(b)).view({T, N, 4 * H});
+  if (x_static) terms.add_(product(*x_static, *w_static, sums, b));
   if (h_0) terms[0].add_(product(first_step_continued(cont, *h_0), w_h, sums));
 
   static const auto recurrence = c10::Dispatcher::singleton()
@@ -212,10 +212,6 @@ std::tuple<Tensor, Tensor> recurrence_backward(const OptionalTensor& dh, const O
                          caffe_gradient, d_terms.data_ptr<A>(), dc_0.data_ptr<A>()},
                         workspace.data_ptr<A>());
   return {d_terms, dc_0};
-}
-
-OptionalTensor to(const OptionalTensor& tensor, at::ScalarType dtype) {
-  return tensor ? OptionalTensor(tensor->to(dtype)) : std::nullopt;
 }
 
 }  // namespace

@@ -1,12 +1,16 @@
 #include "matrix_product.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <torch/library.h>
 
 #include <string_view>
+
+#include "transpose.h"
 
 namespace lrcn {
 
@@ -34,6 +38,18 @@ Tensor one_dnn_weights(const Tensor& b, int64_t rows) {
   return reorder.call(b, rows);
 }
 
+// float32 rows without gaps. PyTorch turns a transposed matrix in one thread.
+Tensor dense_rows(const Tensor& a) {
+  if (a.stride(0) != 1 || a.stride(1) < a.size(0) || a.is_contiguous()) return a.contiguous();
+  const Tensor rows = at::empty(a.sizes(), a.options());
+  const float* from = a.const_data_ptr<float>();
+  float* to = rows.mutable_data_ptr<float>();
+  at::parallel_for(0, a.size(0), 64, [&](int64_t begin, int64_t end) {
+    transpose(a.size(1), from, a.stride(1), to, a.size(1), begin, end);
+  });
+  return rows;
+}
+
 }  // namespace
 
 PreparedWeights::PreparedWeights(const Tensor& b, int64_t rows) : b_(one_dnn_weights(b, rows)) {}
@@ -43,7 +59,7 @@ Tensor PreparedWeights::product(const Tensor& a) const { return one_dnn_product(
 Tensor matrix_product(const Tensor& a, const Tensor& b, const OptionalTensor& bias) {
   const bool empty = a.numel() == 0 || b.numel() == 0;
   if (a.is_cpu() && a.scalar_type() == at::kFloat && a.size(0) >= MANY_ROWS && !empty) {
-    return one_dnn_product(a, b, bias);
+    return one_dnn_product(dense_rows(a), b, bias);
   }
   return bias ? at::addmm(*bias, a, b.t()) : at::mm(a, b.t());
 }

@@ -156,6 +156,21 @@ def test_matrix_product_keeps_what_torch_asks_of_ops():
         torch.library.opcheck(torch.ops.lrcn.matrix_product.default, (normal(rows, 7), normal(5, 7), normal(5)))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(16, 70), st.integers(1, 70), st.integers(1, 70)),
+    st.tuples(*[st.integers(0, 20)] * 2),
+    st.integers(0, 2**31),
+)
+def test_matrix_product_of_a_transposed_part_of_a_matrix_has_the_bits_of_a_copy(sizes, corner, seed):
+    rows, inner, columns = sizes
+    top, left = corner
+    b = normal(columns, inner, seed=seed)
+    a = normal(inner + top + 1, rows + left + 1, seed=seed + 1)[top : top + inner, left : left + rows].t()
+    found, expected = (torch.ops.lrcn.matrix_product(given, b) for given in (a, a.contiguous()))
+    assert torch.equal(found.view(torch.int32), expected.view(torch.int32))  # 0 ULP
+
+
 @pytest.mark.parametrize("channels", [3, 32])
 def test_gradients_of_a_convolution_are_those_of_the_formula_in_double(channels):
     x, weight = normal(2, channels, 11, 9), normal(6, channels, 3, 3, seed=1)
