@@ -11,10 +11,9 @@ namespace {
 
 // Room for what belongs to the channels of one position.
 struct Scratch {
-  std::vector<float> padded, s, power, sums;  // of `padded`, (size - 1) / 2 zeros before the first and behind the last
+  std::vector<float> padded, s, power;  // of `padded`, (size - 1) / 2 zeros before the first and behind the last
 
-  explicit Scratch(const Lrn& lrn)
-      : padded(lrn.channels + lrn.size - 1, 0.0f), s(lrn.channels), power(lrn.channels), sums(lrn.channels) {}
+  explicit Scratch(const Lrn& lrn) : padded(lrn.channels + lrn.size - 1, 0.0f), s(lrn.channels), power(lrn.channels) {}
 };
 
 // The sums of `size` neighbours.
@@ -74,8 +73,9 @@ void Lrn::forward(int64_t positions, const float* x, float* y) const {
 
 void Lrn::backward(int64_t positions, const float* x, const float* dy, float* dx) const {
   Scratch scratch(*this);
+  std::vector<float> sums(channels);
   backward_positions(*this, positions, x, dy, dx, scratch.padded.data(), scratch.s.data(), scratch.power.data(),
-                     scratch.sums.data());
+                     sums.data());
 }
 
 }  // namespace lrcn::fast

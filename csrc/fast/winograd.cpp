@@ -22,7 +22,7 @@ LRCN_INLINE void gather(const Channels& image, Value* x, int64_t top, int64_t le
 }
 
 LRCN_VECTORISED
-void input_row(int64_t channels, const float* const (&pixels)[4][4], const Points& points, int64_t offset) {
+void input_tile(int64_t channels, const float* const (&pixels)[4][4], const Points& points, int64_t offset) {
 #pragma GCC ivdep
   for (int64_t c = 0; c < channels; ++c) {
     float rows[4][4];
@@ -45,8 +45,8 @@ void input_row(int64_t channels, const float* const (&pixels)[4][4], const Point
 }
 
 LRCN_VECTORISED
-void output_row(int64_t channels, const ConstPoints& points, int64_t offset, const float* bias,
-                float* const (&pixels)[2][2]) {
+void output_tile(int64_t channels, const ConstPoints& points, int64_t offset, const float* bias,
+                 float* const (&pixels)[2][2]) {
 #pragma GCC ivdep
   for (int64_t c = 0; c < channels; ++c) {
     float rows[2][4];
@@ -74,7 +74,7 @@ void transform_inputs(const Channels& image, const float* x, const Tiling& outpu
   for (int64_t tile = 0; tile < outputs.count(); ++tile) {
     const int64_t row = tile / outputs.columns(), column = tile % outputs.columns();
     gather<4>(image, x, 2 * row - pad_height, 2 * column - pad_width, zeros.data(), pixels);
-    input_row(image.channels, pixels, points, tile * image.channels);
+    input_tile(image.channels, pixels, points, tile * image.channels);
   }
 }
 
@@ -85,7 +85,7 @@ void transform_products(const ConstPoints& points, const float* bias, const Chan
   float* pixels[2][2];
   for (int64_t tile = 0; tile < tiles.count(); ++tile) {
     gather<2>(image, y, tile / tiles.columns() * 2, tile % tiles.columns() * 2, nowhere.data(), pixels);
-    output_row(image.channels, points, tile * image.channels, bias ? bias : zeros.data(), pixels);
+    output_tile(image.channels, points, tile * image.channels, bias ? bias : zeros.data(), pixels);
   }
 }
 
