@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from prototxt_import import FormatError
 
+from .devices import PRECISIONS, check_device
 from .errors import Error
 from .memory import keep_freed_memory
 
@@ -54,14 +55,17 @@ def add_numerics_options(parser: argparse._ArgumentGroup, tolerance: str) -> Non
         default="exact",
         help=f"exact: Caffe's bits (default); fast: within {tolerance}",
     )
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of fast numerics")
+    parser.add_argument(
+        "--precision", choices=tuple(PRECISIONS), default="float32", help="of fast numerics; tf32 is for GPUs"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda needs fast numerics")
 
 
 def check_numerics_options(options: argparse.Namespace) -> None:
-    """Raises `Error` for options of `add_numerics_options` that do not go together."""
+    """Raises `Error` for options of `add_numerics_options` that do not go together, and a device that is not here."""
     if options.numerics == "exact" and (options.device != "cpu" or options.precision != "float32"):
         raise Error("exact numerics run on the CPU in float32; add --numerics fast for another device or precision")
+    check_device(options.device)
 
 
 def _show_warning(message: Warning | str, *_) -> None:

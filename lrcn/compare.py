@@ -218,12 +218,15 @@ class Dump:
         return found
 
 
-def compare_case(path: str | Path, numerics: str = "exact", max_ulp: int | None = None) -> CaseComparison:
+def compare_case(
+    path: str | Path, numerics: str = "exact", max_ulp: int | None = None, device: str = "cpu"
+) -> CaseComparison:
     """Run the case in folder `path` on `lrcn.Net` and compare every recorded blob and gradient of every step.
 
-    `numerics` is "exact" or "fast". With `max_ulp` every blob must be within so many ULP; without it the limits are
-    this module's: `EXACT_ULP` in exact; in fast the same argmax and `PROBABILITY_TOLERANCE` for the tops of Softmax
-    layers, and `PRODUCT_ORDER_TOLERANCE` for all others, gradients included.
+    `numerics` is "exact" or "fast", `device` where fast is computed. With `max_ulp` every blob must be within so many
+    ULP; without it the limits are this module's: `EXACT_ULP` in exact; in fast the same argmax and
+    `PROBABILITY_TOLERANCE` for the tops of Softmax layers, and `PRODUCT_ORDER_TOLERANCE` for all others, gradients
+    included.
 
     Raises:
         Error: if a file of the case is missing or unreadable, an input or blob is not the network's, or shapes differ.
@@ -234,6 +237,7 @@ def compare_case(path: str | Path, numerics: str = "exact", max_ulp: int | None 
             raise Error(f"{path}: expected a folder with net.prototxt, weights.caffemodel and dump.h5; no {name} there")
     with Dump(path / "dump.h5") as dump:
         net = Net(path / "net.prototxt", path / "weights.caffemodel", numerics=numerics, phase=dump.phase)
+        net.to(device)
         blobs: dict[str, BlobComparison] = {}
         for step in dump.steps():
             place = f"{dump.path}: {step.name}"
@@ -257,7 +261,7 @@ Computed = dict[str, tuple[np.ndarray, h5py.Dataset]]
 @torch.no_grad()
 def _forward(net: Net, step: Step) -> Computed:
     outputs = net(**step.inputs, blobs=list(step.data))
-    return {name: (outputs[name].numpy(), recorded) for name, recorded in step.data.items()}
+    return {name: (as_array(outputs[name]), recorded) for name, recorded in step.data.items()}
 
 
 def _forward_and_backward(net: Net, step: Step, place: str) -> Computed:
@@ -265,7 +269,7 @@ def _forward_and_backward(net: Net, step: Step, place: str) -> Computed:
 
     Without `force_backward`, inputs have no gradients, and a layer that no loss depends on computes none.
     """
-    inputs: dict[str, Tensor] = {name: torch.from_numpy(value) for name, value in step.inputs.items()}
+    inputs = {name: torch.from_numpy(value).to(net.device) for name, value in step.inputs.items()}
     forced = net.definition.force_backward
     for name in step.diff:
         if name in inputs and forced:
@@ -273,14 +277,15 @@ def _forward_and_backward(net: Net, step: Step, place: str) -> Computed:
     net.zero_grad()
     with _first_values(net, step.diff) as values:
         outputs = net(**inputs, blobs=[*step.data, *step.top_diff, *net.loss_weights])
-    starts = [(outputs[name], torch.from_numpy(blob[()])) for name, blob in step.top_diff.items() if forced]
+    given = {name: torch.from_numpy(blob[()]).to(net.device) for name, blob in step.top_diff.items() if forced}
+    starts = [(outputs[name], gradient) for name, gradient in given.items()]
     if net.loss_weights:
-        starts.append((net.loss(outputs), torch.tensor(1.0)))
+        starts.append((net.loss(outputs), torch.tensor(1.0, device=net.device)))
     starts = [(blob, gradient) for blob, gradient in starts if blob.requires_grad]
     if starts:
         torch.autograd.backward(*zip(*starts, strict=True))
 
-    computed = {name: (outputs[name].detach().numpy(), recorded) for name, recorded in step.data.items()}
+    computed = {name: (as_array(outputs[name]), recorded) for name, recorded in step.data.items()}
     for name, recorded in step.diff.items():
         if name not in inputs and name not in values:
             raise Error(f"{place}: diff/{name}: no layer of the network writes this blob")
@@ -295,8 +300,12 @@ def _forward_and_backward(net: Net, step: Step, place: str) -> Computed:
 
 def _gradient(tensor: Tensor) -> np.ndarray:
     """Zeros where the backward pass did not come by, as in Caffe."""
-    gradient = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
-    return gradient.detach().contiguous().numpy()
+    return as_array(torch.zeros_like(tensor) if tensor.grad is None else tensor.grad)
+
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """The values of a tensor on any device."""
+    return tensor.detach().cpu().contiguous().numpy()
 
 
 @contextmanager

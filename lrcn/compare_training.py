@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from .compare import FORMAT, BlobComparison, CaseComparison
+from .compare import FORMAT, BlobComparison, CaseComparison, as_array
 from .errors import Error
 from .snapshot import learned_weights, read_state
 from .solver import Solver
@@ -25,7 +25,9 @@ def is_training_case(path: str | Path) -> bool:
     return (Path(path) / "run.h5").is_file()
 
 
-def compare_training(path: str | Path, numerics: str = "exact", max_ulp: int | None = None) -> CaseComparison:
+def compare_training(
+    path: str | Path, numerics: str = "exact", max_ulp: int | None = None, device: str = "cpu"
+) -> CaseComparison:
     """Train as recorded in folder `path` and compare everything that was recorded.
 
     The blobs of the result are `loss`, the watched blobs by name, `params/LAYER/INDEX`, and of the snapshot
@@ -40,7 +42,7 @@ def compare_training(path: str | Path, numerics: str = "exact", max_ulp: int | N
     for name in ("net.prototxt", "solver.prototxt", "init.caffemodel", "run.h5"):
         if not (path / name).is_file():
             raise Error(f"{path}: expected a folder with a recorded training run; no {name} there")
-    solver = Solver(path / "solver.prototxt", weights=[path / "init.caffemodel"], numerics=numerics)
+    solver = Solver(path / "solver.prototxt", weights=[path / "init.caffemodel"], numerics=numerics, device=device)
     blobs: dict[str, BlobComparison] = {}
     try:
         with h5py.File(path / "run.h5") as run:
@@ -77,12 +79,12 @@ def _iterations(solver: Solver, run: h5py.File) -> Computed:
         inputs |= {blob: values[()] for blob, values in recorded.get("input", {}).items()}
         watched = recorded.get("data", {})
         outputs = solver.step(inputs, blobs=list(watched)).outputs
-        yield "loss", outputs[loss].numpy().reshape(()), np.float32(recorded["loss"][()])
+        yield "loss", as_array(outputs[loss]).reshape(()), np.float32(recorded["loss"][()])
         for blob, values in watched.items():
-            yield blob, outputs[blob].numpy(), values[()]
+            yield blob, as_array(outputs[blob]), values[()]
         for layer, values in recorded.get("params", {}).items():
             for index, parameter in enumerate(solver.net.params.get(layer, ())):
-                yield f"params/{layer}/{index}", parameter.detach().numpy(), values[str(index)][()]
+                yield f"params/{layer}/{index}", as_array(parameter), values[str(index)][()]
 
 
 def _snapshot(solver: Solver, path: Path) -> Computed:
@@ -97,8 +99,8 @@ def _snapshot(solver: Solver, path: Path) -> Computed:
             f"{states[0]}: iteration, current step and number of histories are {kept}; in lrcn they are {found}"
         )
     for index, (mine, recorded) in enumerate(zip(solver.history, state.history, strict=True)):
-        yield f"history/{index}", mine.numpy(), recorded
+        yield f"history/{index}", as_array(mine), recorded
     weights = learned_weights(states[0], state)
     for layer, parameters in solver.net.params.items():
         for index, parameter in enumerate(parameters):
-            yield f"snapshot/{layer}/{index}", parameter.detach().numpy(), np.asarray(weights[layer][index])
+            yield f"snapshot/{layer}/{index}", as_array(parameter), np.asarray(weights[layer][index])

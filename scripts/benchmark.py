@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks import caption, describe_machine, flow, inference, lstm, retrieval, summary, training
 
 from lrcn.cli import run
+from lrcn.devices import check_device
 from lrcn.errors import Error
 
 GROUPS = {
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     unknown = [group for group in options.groups if group not in GROUPS]
     if unknown:
         raise Error(f"unknown group {unknown[0]!r}; there are {', '.join(GROUPS)}")
+    check_device(options.device)
     machine = describe_machine()
     print(machine)
     results = {}

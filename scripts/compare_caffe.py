@@ -15,15 +15,18 @@ from dataclasses import asdict
 from lrcn import cli
 from lrcn.compare import EXACT_ULP, PROBABILITY_TOLERANCE, PRODUCT_ORDER_TOLERANCE, CaseComparison, compare_case
 from lrcn.compare_training import compare_training, is_training_case
+from lrcn.devices import check_device, use_precision
 
 
 def main(argv: list[str] | None = None) -> int:
     """Compare the cases named on the command line; 0 when all are within their limits, else 1."""
     arguments = _parser().parse_args(argv)
+    check_device(arguments.device)
+    use_precision("float32")
     cases = []
     for path in arguments.case:
         compare = compare_training if is_training_case(path) else compare_case
-        case = compare(path, arguments.numerics, arguments.max_ulp)
+        case = compare(path, arguments.numerics, arguments.max_ulp, arguments.device)
         cases.append(case)
         if not arguments.json:
             _print(case)
@@ -45,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("case", nargs="+", help="folder with dump.h5 or run.h5")
     parser.add_argument("--numerics", choices=("exact", "fast"), default="exact", help="default: %(default)s")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda needs fast numerics")
     parser.add_argument("--max-ulp", type=int, metavar="N", help="every blob within N ULP, in place of the usual limit")
     parser.add_argument("--json", action="store_true", help="print a JSON list of the cases instead of tables")
     return parser

@@ -17,6 +17,7 @@ from lrcn.caption.images import find_images
 from lrcn.caption.progress import Progress
 from lrcn.caption.vocabulary import Vocabulary
 from lrcn.cli import run
+from lrcn.devices import check_device, use_precision
 from lrcn.errors import Error
 from lrcn.processes import Processes
 from lrcn.solver import Scores, Snapshot, Solver, Step
@@ -106,7 +107,10 @@ def find_device(gpu: str | None, processes: Processes) -> str:
         raise Error(f"--gpu {gpu}: --gpu all belongs to several processes (torchrun), --gpu NUMBER to one")
     if gpu != "all" and not gpu.isdecimal():
         raise Error(f"--gpu {gpu}: the number of a GPU, or all, was expected")
-    return f"cuda:{processes.local_rank if gpu == 'all' else gpu}"
+    device = f"cuda:{processes.local_rank if gpu == 'all' else gpu}"
+    check_device(device)
+    use_precision("float32")
+    return device
 
 
 def train(solver: Solver, end: int, sigint_effect: str) -> Iterator[Step | Scores | Snapshot]:

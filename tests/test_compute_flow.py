@@ -149,7 +149,7 @@ def test_mistakes_end_with_a_message(compute, tmp_path, monkeypatch, arguments, 
 def test_a_gpu_that_is_not_there(compute, frames, tmp_path):
     result = compute(frames, "-o", tmp_path / "flow", "--device", "cuda")
     assert result.status == cli.EXIT_USER_ERROR
-    assert "error: flow on device 'cuda'" in result.stderr and not (tmp_path / "flow").exists()
+    assert "error: device 'cuda'" in result.stderr and not (tmp_path / "flow").exists()
 
 
 def test_two_clips_of_one_place(compute, frames, tmp_path):

@@ -199,6 +199,10 @@ def test_devices_that_are_not_there(monkeypatch):
     monkeypatch.setattr(ops, "HAS_CUDA", True)
     with pytest.raises(Error, match="device 'cuda:1': no GPU is found"):
         Brox(device="cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(Error, match="device 'cuda:1': there are 1 GPUs, counted from 0"):
+        Brox(device="cuda:1")
     monkeypatch.setattr(ops, "HAS_CUDA", False)
     with pytest.raises(Error, match="device 'cuda': lrcn is built without its CUDA kernels"):
         flow_method("brox", "cuda")

@@ -17,6 +17,7 @@ import torch
 
 from prototxt_import import Message
 
+from ..devices import use_precision
 from ..errors import Error
 from ..net import Net
 from .clips import clip_starts
@@ -286,15 +287,12 @@ def load_model(
 ) -> Model:
     """One of `MODELS` by its name, with weights from a `.caffemodel`.
 
-    network: its prototxt; precision: "float32" or, in fast numerics, "bfloat16".
+    network: its prototxt; precision: of `lrcn.devices.PRECISIONS`, in exact numerics "float32".
     Raises `Error` where the weights do not fit the network, or the network is not of the kind that the name says.
     """
     stream, kind = name.split("_")
     net = Net(network, weights=weights, numerics=numerics)
-    if device != "cpu":
-        net.to(device)
-    if precision == "bfloat16":
-        net.to(torch.bfloat16)
+    net.to(device, use_precision(precision))
     try:
         return {"lrcn": LRCN, "single": SingleFrame}[kind](net, STREAMS[stream], active_quirks(quirks))
     except Error as error:

@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from prototxt_import import Weights
 
 from .. import cli, networks
 from ..convert import load_weights
+from ..devices import use_precision
 from ..errors import Error
 from ..net import Net
 from .captioner import Captioner
@@ -68,7 +68,7 @@ def _weights_and_vocabulary(options: argparse.Namespace) -> tuple[Weights, Vocab
 
 def _net(path: Path, weights: Weights, options: argparse.Namespace, stages: tuple[str, ...] = ()) -> Net:
     net = Net(path, weights, numerics=options.numerics, stages=stages)
-    return net.to(options.device, getattr(torch, options.precision))
+    return net.to(options.device, use_precision(options.precision))
 
 
 def read_weights(names: str) -> Weights:

@@ -368,10 +368,16 @@ def lstm(
     h_0: Tensor,
     c_0: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See `lrcn.ops.recurrent.lstm`; computed by the fused op, with Caffe's gradient."""
+    """See `lrcn.ops.recurrent.lstm`; computed by the fused op, with Caffe's gradient.
+
+    As precise on a GPU as PyTorch is told to make products of matrices.
+    """
+    precision = "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
     x, h_0 = _like(x, w_x), _like(h_0, w_x)
     x_static = None if x_static is None else _like(x_static, w_x).flatten(1)
-    return fused_lstm.lstm(x.flatten(2), cont, w_x, b, w_h, x_static, w_static, h_0, c_0, caffe_gradient=True)
+    return fused_lstm.lstm(
+        x.flatten(2), cont, w_x, b, w_h, x_static, w_static, h_0, c_0, precision=precision, caffe_gradient=True
+    )
 
 
 def rnn(
