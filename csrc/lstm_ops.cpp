@@ -5,6 +5,8 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
+#include <mutex>
+
 #include "lstm/lstm.h"
 #include "matrix_product.h"
 
@@ -28,15 +30,20 @@ void check(const Tensor& tensor, const char* name, at::IntArrayRef shape, at::Sc
 }
 
 // While it lives: the product of float32 matrices is rounded as asked, whatever torch is set to, and nothing is cast
-// behind our back.
+// behind our back. On CUDA torch's setting belongs to the process: who needs another one changes it for the time in
+// which the work is handed to the GPU, one thread at a time.
 class Products {
 public:
-  explicit Products(bool tf32) : autocast_(c10::autocast_dispatch_keyset) {
-    if (!tf32) {
-      ieee_.emplace();
-    } else {
-      before_ = at::globalContext().float32Precision(at::Float32Backend::CUDA, at::Float32Op::MATMUL);
-      set(at::Float32Precision::TF32);
+  Products(bool tf32, bool on_cuda) : autocast_(c10::autocast_dispatch_keyset) {
+    if (!on_cuda) return;
+    static std::mutex mutex;
+    lock_ = std::unique_lock(mutex);
+    if (!tf32) ieee_.emplace();
+    // cuBLASLt, where products with a bias go, heeds the setting but not the guard.
+    const auto set_by_user = at::globalContext().float32Precision(at::Float32Backend::CUDA, at::Float32Op::MATMUL);
+    if (tf32 != (set_by_user == at::Float32Precision::TF32)) {
+      before_ = set_by_user;
+      set(tf32 ? at::Float32Precision::TF32 : at::Float32Precision::IEEE);
     }
   }
   ~Products() {
@@ -47,6 +54,7 @@ private:
   static void set(at::Float32Precision precision) {
     at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, at::Float32Op::MATMUL, precision);
   }
+  std::unique_lock<std::mutex> lock_;
   c10::impl::ExcludeDispatchKeyGuard autocast_;
   std::optional<at::NoTF32Guard> ieee_;
   std::optional<at::Float32Precision> before_;
@@ -106,7 +114,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> lstm_forward(const Tensor& x,
             at::empty({keep_gates ? T : 0, N, 4 * H}, c_0.options())};
   }
 
-  const Products products(tf32);
+  const Products products(tf32, x.is_cuda());
   // Of all steps, what does not come from the step before.
   const Tensor terms = product(rows(x), w_x, sums, x_static ? std::nullopt : OptionalTensor(b)).view({T, N, 4 * H});
   if (x_static) terms.add_(product(*x_static, *w_static, sums, b));
@@ -137,7 +145,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lstm_
   if (dh_T) check(*dh_T, "dh_T", {N, H}, stored, x.device());
   if (dc_T) check(*dc_T, "dc_T", {N, H}, sums, x.device());
 
-  const Products products(tf32);
+  const Products products(tf32, x.is_cuda());
   Tensor d_terms, dc_0;
   if (T == 0 || N == 0 || H == 0) {
     d_terms = at::zeros_like(gates);

@@ -64,7 +64,7 @@ def check_ops(source: Path, folder: Path) -> None:
     configured.parent.mkdir(parents=True)
     configured.write_text("#pragma once\n#define C10_CUDA_BUILD_SHARED_LIBS\n")
     system = [word for path in (*torch_include, folder, toolkit) for word in ("-isystem", path)]
-    options = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", f"-I{CSRC}"]
+    options = ["-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", f"-I{CSRC}"]
     run([gxx(), *options, *system, source])
 
 

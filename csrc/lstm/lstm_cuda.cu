@@ -244,7 +244,8 @@ __global__ void __launch_bounds__(THREADS, 1) recurrence(Steps steps, Plan plan,
     }
     for (int stream = first; stream < end; stream += stride) {
       const int64_t n = first_stream + stream;
-      if (stream != first) inputs = steps.inputs(step, n, unit);
+      const typename Steps::Inputs own_inputs = inputs;
+      if (stream + stride < end) inputs = steps.inputs(step, n + stride, unit);  // on their way while these are used
       Sums<A, Steps::rows> sums{};
       if (step > 0) {
         for (int split = 0; split < plan.splits; ++split) {
@@ -254,7 +255,7 @@ __global__ void __launch_bounds__(THREADS, 1) recurrence(Steps steps, Plan plan,
           for (int row = 0; row < Steps::rows; ++row) sums.of[row] += own.of[row];
         }
       }
-      const auto next = steps.cell(step, n, unit, inputs, sums.of);
+      const auto next = steps.cell(step, n, unit, own_inputs, sums.of);
       if (step + 1 < steps.q.steps) {
         steps.publish(next, unit, published + (step % 2 * N + n) * plan.length,
                       [](A x, A& y) { y = Tile::operand(x); });
