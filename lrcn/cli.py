@@ -1,6 +1,7 @@
 """What command lines share: common options, and that problems of the user's making end with a message."""
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -27,13 +28,15 @@ def run(main: Callable[[], int]) -> None:
     warnings.showwarning = _show_warning
     try:
         status = main()
+    except BrokenPipeError:  # whoever read what is printed has enough
+        status = EXIT_FAILURE
     except (Error, FormatError, OSError) as error:
         print(f"error: {_message(error)}", file=sys.stderr)
         status = EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = EXIT_INTERRUPTED
-    sys.exit(status)
+    sys.exit(_flushed(status))
 
 
 def positive_integer(text: str) -> int:
@@ -70,6 +73,18 @@ def check_numerics_options(options: argparse.Namespace) -> None:
 
 def _show_warning(message: Warning | str, *_) -> None:
     print(f"warning: {message}", file=sys.stderr)
+
+
+def _flushed(status: int) -> int:
+    """The exit status, once all that was printed is out; what does not get out is told here and not at Python's end."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: standard output: {error.strerror}", file=sys.stderr)
+        return status or EXIT_FAILURE
+    return status
 
 
 def _message(error: Exception) -> str:

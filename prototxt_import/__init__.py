@@ -7,7 +7,7 @@ from .errors import FormatError
 from .files import format_net, parse_net, read_mean, read_net, read_solver, write_mean, write_net
 from .message import Message
 from .phases import select_layers
-from .replace import replacing
+from .replace import check_destinations, replacing
 from .schema import DIALECTS
 from .weights import LayerWeights, Weights, read_weights, write_weights
 
@@ -17,6 +17,7 @@ __all__ = [
     "LayerWeights",
     "Message",
     "Weights",
+    "check_destinations",
     "format_net",
     "parse_net",
     "read_mean",

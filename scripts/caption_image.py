@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from lrcn.caption.annotations import read_annotations
+from lrcn.caption.annotations import find_by_file, read_annotations
 from lrcn.caption.images import find_images
 from lrcn.caption.metrics import evaluate
 from lrcn.caption.options import (
@@ -23,7 +23,7 @@ from lrcn.caption.synthetic import prepare_demo
 from lrcn.caption.vocabulary import Vocabulary
 from lrcn.cli import run
 from lrcn.errors import Error
-from prototxt_import import replacing
+from prototxt_import import check_destinations, replacing
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -53,19 +53,21 @@ def main(argv: list[str] | None = None) -> int:
     """Caption, print, score."""
     options = parse_arguments(argv)
     settings = search_settings(options)
+    check_destinations(options.json, options.html)
     paths = find_images(options.images)
     captioner = load_captioner(options)
-    captions = write_captions(captioner, captioner.descriptors(paths), options)
+    captions = write_captions(captioner, captioner.descriptors(paths), settings, options)
     images = [CaptionedImage(path, found) for path, found in zip(paths, captions, strict=True)]
 
     listed = [image.as_json(captioner.vocabulary) for image in images]
-    for image in listed:
-        print(f"{image['image']}: {image['captions'][0]['sentence']}")
     if options.json:
         with replacing(options.json) as temporary:
             temporary.write_text(json.dumps(listed, indent=2), encoding="utf-8")
     if options.html:
         write_page(options.html, images, captioner.vocabulary, f"{settings}; {options.numerics} numerics")
+    for image in listed:
+        print(f"{image['image']}: {image['captions'][0]['sentence']}")
+    if options.html:
         print(f"page: {options.html}")
     if options.references:
         score(images, captioner.vocabulary, options.references)
@@ -74,12 +76,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def score(images: list[CaptionedImage], vocabulary: Vocabulary, references: Path) -> None:
     """Print how the first captions compare with what people wrote about the same images."""
-    sentences = {image.name: image.sentences for image in read_annotations(references)}
-    evaluation = evaluate({i.path.name: vocabulary.sentence(i.captions[0].words) for i in images}, sentences)
-    for name, value in evaluation.scores.items():
-        print(f"{name:8} {value:.4f}")
-    for note in evaluation.notes:
-        print(f"note: {note}")
+    annotated = read_annotations(references)
+    captions, sentences = {}, {}
+    for image in images:
+        found = find_by_file(annotated, image.path)
+        captions[image.path] = vocabulary.sentence(image.captions[0].words)
+        sentences[image.path] = found.sentences if found else ()
+    print("\n".join(evaluate(captions, sentences).lines()))
 
 
 if __name__ == "__main__":

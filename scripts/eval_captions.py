@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lrcn.caption.annotations import AnnotatedImage, choose, find_files, read_annotations
-from lrcn.caption.metrics import evaluate, perplexity, read_captions, write_results
+from lrcn.caption.annotations import AnnotatedImage, choose, find_files, read_all
+from lrcn.caption.metrics import Key, evaluate, perplexity, read_captions, write_results
 from lrcn.caption.ngram import ORDER, NgramModel
 from lrcn.caption.options import add_model_options, load_captioner, load_language_model
 from lrcn.caption.sentences import split_sentence
 from lrcn.caption.vocabulary import EOS, Vocabulary
 from lrcn.cli import run
 from lrcn.errors import Error
-from prototxt_import import replacing
+from prototxt_import import check_destinations, replacing
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -51,6 +51,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         raise Error("there is nothing to do: name --captions to score, or --weights for a perplexity")
     if options.ngram and not options.vocab:
         raise Error("--ngram needs --vocab, the words to tell apart")
+    if options.images and not options.weights:
+        raise Error("--images needs --weights, of the model whose perplexity is asked for")
     if options.results and not options.captions:
         raise Error("--results needs --captions")
     return options
@@ -59,7 +61,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Score, print, write."""
     options = parse_arguments(argv)
-    images = [image for path in options.references for image in read_annotations(path)]
+    check_destinations(options.results, options.json)
+    images = read_all(options.references)
     if options.split:
         images = choose(images, options.split)
     summary = {}
@@ -82,12 +85,12 @@ def score(options: argparse.Namespace, images: list[AnnotatedImage]) -> dict:
     captions = read_captions(options.captions, images)
     if options.results:
         write_results(options.results, captions)
-    evaluation = evaluate(captions, {image.id: image.sentences for image in images})
-    print(f"{len(captions)} captions, of {len(images)} annotated images")
-    for name, value in evaluation.scores.items():
-        print(f"{name:11} {value:.4f}")
-    for note in evaluation.notes:
-        print(f"note: {note}")
+    references: dict[Key, list[str]] = {}
+    for image in images:  # sentences of no image have their line as the id, in one or several files
+        references.setdefault(image.id, []).extend(image.sentences)
+    evaluation = evaluate(captions, references)
+    print(f"{len(captions)} captions, of {len(references)} annotated images")
+    print("\n".join(evaluation.lines()))
     per_image = [{"image_id": image, **scores} for image, scores in evaluation.per_image.items()]
     return {"scores": evaluation.scores, "notes": evaluation.notes, "images": per_image}
 
@@ -115,8 +118,7 @@ def measure_ngram(options: argparse.Namespace, images: list[AnnotatedImage]) -> 
         sentences = (split_sentence(text) for image in images for text in image.sentences)
         return [[vocabulary.words[index] for index in vocabulary.indices(words)] for words in sentences]
 
-    training = [image for path in options.ngram for image in read_annotations(path)]
-    return perplexity(NgramModel(known_words(training)).word_log_probabilities(known_words(images)))
+    return perplexity(NgramModel(known_words(read_all(options.ngram))).word_log_probabilities(known_words(images)))
 
 
 if __name__ == "__main__":

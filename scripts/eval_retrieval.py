@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lrcn.caption.annotations import choose, find_files, read_annotations
+from lrcn.caption.annotations import choose, find_files, read_all
 from lrcn.caption.decoder import Decoder
 from lrcn.caption.options import add_model_options, load_captioner
 from lrcn.caption.pairs import OneByOne, PairScorer
@@ -23,7 +23,7 @@ from lrcn.caption.retrieval import ScoreTable, recall, retrieve, score_pairs
 from lrcn.caption.sentences import split_sentence
 from lrcn.cli import run
 from lrcn.net import Net
-from prototxt_import import format_net, replacing
+from prototxt_import import check_destinations, format_net, replacing
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -48,7 +48,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Score all pairs, rank, print."""
     options = parse_arguments(argv)
-    images = [image for path in options.captions for image in read_annotations(path)]
+    check_destinations(options.scores, options.json)
+    images = read_all(options.captions)
     if options.split:
         images = choose(images, options.split)
     files = find_files(images, options.images)

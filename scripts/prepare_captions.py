@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from random import Random
 
-from lrcn.caption.annotations import choose, find_files, read_annotations
+from lrcn.caption.annotations import choose, find_files, read_all
 from lrcn.caption.sentences import MIN_COUNT, build_vocabulary, split_sentence
 from lrcn.caption.streams import MAX_WORDS, STREAMS, Example, fill_up, write_streams
 from lrcn.caption.vocabulary import Vocabulary
@@ -43,13 +43,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     for name in ("min_count", "max_words", "streams"):
         if getattr(options, name) < 1:
             raise Error(f"--{name.replace('_', '-')} must be 1 or more, {getattr(options, name)} was found")
+    if not options.name or Path(options.name).name != options.name:
+        raise Error(f"--name: the name of a split was expected, without folders, {options.name!r} was found")
     return options
 
 
 def main(argv: list[str] | None = None) -> int:
     """Read, number the words, write."""
     options = parse_arguments(argv)
-    images = [image for path in options.captions for image in read_annotations(path)]
+    images = read_all(options.captions)
     if options.split:
         images = choose(images, options.split)
     if options.images:

@@ -28,10 +28,14 @@ class Store:
     keep_rows: keep every row, or only their mean (one row), which is all that a report needs.
     settings: what the results depend on, as plain values; `models` in it holds those of each model by its name.
     resume: go on from what an earlier run with the same settings left, finished or not; otherwise replace it.
+
+    Raises `Error` for a folder.
     """
 
     def __init__(self, path: str | Path, settings: Mapping, *, keep_rows: bool, resume: bool):
         self.path = Path(path)
+        if self.path.is_dir():
+            raise Error(f"{self.path}: a folder; name the file to write")
         self.settings = {**settings, "rows": "all" if keep_rows else "mean"}
         self._resume = resume
         self._keep_rows = keep_rows
@@ -44,8 +48,6 @@ class Store:
         Raises `Error` where another run was interrupted and this one does not resume it, and where the results to go on
         from were made with other settings.
         """
-        if self.path.is_dir():
-            raise Error(f"{self.path}: a folder; name the file to write")
         if self._folder.exists() and not self._resume:
             raise Error(
                 f"{self._folder}: results of an interrupted run; go on with --resume, or delete the folder first"
@@ -139,8 +141,10 @@ class Store:
             return None
         try:
             with h5py.File(self.path) as file:
-                return json.loads(file.attrs["settings"])
-        except (OSError, KeyError) as error:
+                settings = json.loads(file.attrs["settings"])
+                settings["models"].items()
+            return settings
+        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise Error(f"{self.path}: not a results file of an evaluation ({error}); name another file") from None
 
     def _check_settings(self, earlier: dict | None, place: Path) -> None:

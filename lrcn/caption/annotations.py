@@ -7,10 +7,12 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..data.files import read_lines
 from ..errors import Error
 from .sentences import split_sentence
 
@@ -48,33 +50,65 @@ def read_annotations(path: str | os.PathLike) -> list[AnnotatedImage]:
     path = Path(path)
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            text = file.read().decode("utf-8")
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+            text = file.read().decode("utf-8-sig")
+    except (UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise Error(f"{path}: sentences in UTF-8 were expected, it cannot be read: {error}") from None
-    images = _with_words(path, list(_read_coco(path, text) if text[:1] in ("{", "[") else _read_lines(path, text)))
+    read = _read_coco if text.lstrip()[:1] in ("{", "[") else _read_lines
+    images = _with_words(path, list(read(path, text)))
     if not images:
         raise Error(f"{path}: there is no sentence in it")
     return images
+
+
+def read_all(paths: Iterable[str | os.PathLike]) -> list[AnnotatedImage]:
+    """The images of several files; one that several files name has the sentences of all of them.
+
+    Raises:
+        Error: as `read_annotations`; two images have one id.
+        OSError: a file cannot be read.
+    """
+    images: dict[object, AnnotatedImage] = {}
+    names: dict[int | str, str] = {}
+    for path in paths:
+        for image in read_annotations(path):
+            if image.name and names.setdefault(image.id, image.name) != image.name:
+                raise Error(f"{path}: image {image.id!r} is {image.name} here, {names[image.id]} before; read one file")
+            key = image.name or (path, image.id)
+            before = images.get(key)
+            images[key] = image if before is None else replace(before, sentences=before.sentences + image.sentences)
+    return list(images.values())
 
 
 def choose(images: Sequence[AnnotatedImage], path: str | os.PathLike) -> list[AnnotatedImage]:
     """Those images that a list names, one number or file name per line, in the order of the list.
 
     Raises:
-        Error: the list names an image that is not there or has no sentences, or none at all.
-        OSError: it cannot be read.
+        Error: the list names an image that is not there or has no sentences, or none at all, or it cannot be read.
     """
     known = {str(key): image for image in images for key in (image.id, image.name)}
     chosen = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_lines(str(path), "list of images"), 1):
         key = line.strip()
         if key and key not in known:
             raise Error(f"{path}:{number}: image {key!r} is not among the annotated ones (say {images[0].id})")
         if key:
             chosen.append(known[key])
-    if not chosen:
-        raise Error(f"{path}: the list names no image")
     return chosen
+
+
+def find_by_file(images: Sequence[AnnotatedImage], path: str | os.PathLike) -> AnnotatedImage | None:
+    """The image whose file this is: of that name, in whatever folder; None if there is none.
+
+    Raises:
+        Error: several have this name, in folders that the path does not tell apart.
+    """
+    parts = Path(path).parts
+    named = [image for image in images if image.name and Path(image.name).name == parts[-1]]
+    whole = [image for image in named if parts[-len(Path(image.name).parts) :] == Path(image.name).parts]
+    found = whole or named
+    if len(found) > 1:
+        raise Error(f"{path}: may be {found[0].name} or {found[1].name}; name it with its folder")
+    return found[0] if found else None
 
 
 def find_files(images: Sequence[AnnotatedImage], folder: str | os.PathLike) -> dict[str, AnnotatedImage]:
@@ -113,6 +147,8 @@ def _read_coco(path: Path, text: str) -> Iterator[AnnotatedImage]:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise Error(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists within lists
+        raise Error(f"{path}: not JSON: {error}") from None
     document = _require(document, dict, f"{path}")
     _check_entries(path, document, "images", {"id": (int, str), "file_name": str})
     _check_entries(path, document, "annotations", {"image_id": (int, str), "caption": str})
@@ -121,7 +157,7 @@ def _read_coco(path: Path, text: str) -> Iterator[AnnotatedImage]:
     if strangers:
         raise Error(f"{path}: annotations: image_id {strangers[0]} is not among the ids of 'images'")
     for image_id, image in coco.imgs.items():
-        captions = tuple(annotation["caption"] for annotation in coco.imgToAnns.get(image_id, ()))
+        captions = tuple(printable(annotation["caption"]) for annotation in coco.imgToAnns.get(image_id, ()))
         yield AnnotatedImage(image_id, image["file_name"], captions)
 
 
@@ -138,10 +174,15 @@ def coco_index(document: dict):
     for number, annotation in enumerate(document["annotations"]):
         annotation.setdefault("id", number)  # the index wants one, nothing here does
     coco = COCO()
-    coco.dataset = document
+    coco.dataset = {name: document[name] for name in ("images", "annotations")}
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
     return coco
+
+
+def printable(text: str) -> str:
+    """The text with `?` for the halves of characters that JSON can hold and no file can."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _check_entries(path: Path, document: dict, name: str, fields: dict[str, type | tuple[type, ...]]) -> None:

@@ -1,12 +1,11 @@
 """Image net, word net and vocabulary: all that captioning and retrieval need."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..errors import Error
 from ..net import Net
@@ -74,12 +73,6 @@ class Captioner:
                 blobs = self.image_net(data=passed, blobs=[DESCRIPTOR])
             found.append(blobs[DESCRIPTOR][: len(block)].float().cpu().numpy())
         return np.concatenate(found)
-
-    def word_log_probabilities(
-        self, captions: Sequence[Sequence[int]], descriptors: np.ndarray | Tensor
-    ) -> list[np.ndarray]:
-        """See `Decoder.word_log_probabilities`."""
-        return self.decoder.word_log_probabilities(captions, descriptors)
 
 
 def _blocks(items: Iterable, size: int) -> Iterator[list]:

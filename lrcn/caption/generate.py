@@ -25,6 +25,12 @@ _SENTENCES = 512
 _LEAST_FLOAT = 2.0**-149
 """A probability that float32 rounds to 0 counts as the least one that it does not."""
 
+_LEAST_TEMPERATURE, _MOST_FLOAT = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+"""Scores are float32, and so is what they are multiplied by; more than the largest is infinity."""
+
+_MOST_PENALTY = 100
+"""Beyond, words ** length_penalty leaves the range of floats."""
+
 _FALLBACK = 1
 """The word drawn where rounding leaves the probabilities with a sum below the number drawn: `<unk>`."""
 
@@ -73,6 +79,10 @@ class Beam:
             raise Error(f"a beam of 1 or more sentences was expected, {self.size} was found")
         if self.groups < 1 or self.size % self.groups:
             raise Error(f"a beam of {self.size} sentences cannot be divided into {self.groups} equal groups")
+        if not abs(self.length_penalty) <= _MOST_PENALTY:
+            raise Error(f"a length penalty of at most {_MOST_PENALTY} was expected, {self.length_penalty} was found")
+        if not math.isfinite(self.diversity):
+            raise Error(f"a finite diversity was expected, {self.diversity} was found")
 
     def __str__(self) -> str:
         return _told("beam search", self)
@@ -100,7 +110,7 @@ class Sampling:
     def __post_init__(self):
         if self.count < 1:
             raise Error(f"1 or more samples were expected, {self.count} was found")
-        if not self.temperature > 0:
+        if not self.temperature >= _LEAST_TEMPERATURE:
             raise Error(f"a temperature above 0 was expected, {self.temperature} was found")
         if self.top_k is not None and self.top_k < 1:
             raise Error(f"top-k takes 1 or more words, {self.top_k} was found")
@@ -243,7 +253,7 @@ def _choice(scores: np.ndarray, sampling: Sampling, forbidden: list[int]) -> np.
     """What to draw from: the probabilities (n, V) of words by their scores, after what `sampling` says."""
     scores = scores.copy()
     scores[:, forbidden] = -np.inf
-    if math.isinf(sampling.temperature):
+    if sampling.temperature > _MOST_FLOAT:
         return np.eye(scores.shape[1], dtype=np.float32)[scores.argmax(axis=1)]
     p = _softmax(scores, sampling.temperature)
     if sampling.top_k is None and sampling.top_p == 1:

@@ -21,7 +21,7 @@ import numpy as np
 from prototxt_import import replacing
 
 from ..errors import Error
-from .annotations import AnnotatedImage
+from .annotations import AnnotatedImage, find_by_file, printable
 
 METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr")
 
@@ -41,6 +41,11 @@ class Evaluation:
     scores: dict[str, float]
     per_image: dict[Key, dict[str, float]]
     notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The scores of the whole set and the notes, to be printed."""
+        scores = [f"{name:11} {value:.4f}" for name, value in self.scores.items()]
+        return scores + [f"note: {note}" for note in self.notes]
 
 
 def evaluate(captions: Mapping[Key, str], references: Mapping[Key, Sequence[str]]) -> Evaluation:
@@ -147,11 +152,10 @@ def read_captions(path: str | os.PathLike, images: Sequence[AnnotatedImage]) -> 
     """
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise Error(f"{path}: not JSON: {error}") from None
     if not isinstance(entries, list) or not entries:
         raise Error(f"{path}: a list of captions was expected, as caption_image.py writes it or in COCO's form")
-    names = {os.path.basename(image.name): image.id for image in images}
     ids = {image.id for image in images}
     captions: dict[Key, str] = {}
     for number, entry in enumerate(entries):
@@ -160,18 +164,20 @@ def read_captions(path: str | os.PathLike, images: Sequence[AnnotatedImage]) -> 
             if "image_id" in entry:
                 image, caption = entry["image_id"], entry["caption"]
             else:
-                image, caption = names.get(os.path.basename(entry["image"])), entry["captions"][0]["sentence"]
+                found = find_by_file(images, entry["image"])
+                image, caption = found and found.id, entry["captions"][0]["sentence"]
         except (KeyError, IndexError, TypeError):
             raise Error(
                 f'{place}: expected {{"image", "captions": [{{"sentence"}}]}} or {{"image_id", "caption"}}, '
                 f"found {json.dumps(entry)[:80]}"
             ) from None
-        if not isinstance(caption, str) or not isinstance(image, int | str) or image not in ids:
+        is_key = isinstance(image, int | str) and not isinstance(image, bool)
+        if not isinstance(caption, str) or not is_key or image not in ids:
             what = "the image is not annotated" if isinstance(caption, str) else "the caption is no string"
             raise Error(f"{place}: {what}: {json.dumps(entry)[:80]}")
         if image in captions:
             raise Error(f"{place}: image {image!r} has a caption already; one per image is scored")
-        captions[image] = caption
+        captions[image] = printable(caption)
     return captions
 
 

@@ -73,7 +73,9 @@ def _net(path: Path, weights: Weights, options: argparse.Namespace, stages: tupl
 
 def read_weights(names: str) -> Weights:
     """The layers of one file, or of several with commas between them, of which the later ones win."""
-    files = [load_weights(name.strip()) for name in names.split(",")]
+    files = [load_weights(name) for part in names.split(",") if (name := part.strip())]
+    if not files:
+        raise Error(f"--weights {names!r}: the name of a .caffemodel was expected")
     layers = {layer.name: layer for file in files for layer in file.layers}
     return Weights(files[0].name, list(layers.values()), path=names, format=files[0].format, dialect=files[0].dialect)
 
@@ -136,9 +138,13 @@ def search_settings(options: argparse.Namespace) -> Beam | Sampling:
     return Beam(_BEAM if options.beam is None else options.beam, **given)
 
 
-def write_captions(captioner: Captioner, descriptors: np.ndarray, options: argparse.Namespace) -> list[list[Caption]]:
-    """Captions for each descriptor (n, D), best first or, of samples without --n-best, in the order drawn."""
-    settings = search_settings(options)
+def write_captions(
+    captioner: Captioner, descriptors: np.ndarray, settings: Beam | Sampling, options: argparse.Namespace
+) -> list[list[Caption]]:
+    """Captions for each descriptor (n, D), best first or, of samples without --n-best, in the order drawn.
+
+    settings: of `search_settings`.
+    """
     forbidden = [captioner.vocabulary.unknown] if options.no_unk and captioner.vocabulary.unknown is not None else []
     if isinstance(settings, Beam):
         return [found[: options.n_best] for found in beam_search(captioner.decoder, descriptors, settings, forbidden)]

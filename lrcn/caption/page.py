@@ -15,7 +15,7 @@ from .generate import Caption
 from .images import load_image
 from .vocabulary import Vocabulary
 
-THUMBNAIL_HEIGHT = 240
+THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH = 240, 1200
 _JPEG_QUALITY = 85
 
 
@@ -59,7 +59,7 @@ def write_page(
     )
     shown = [
         {
-            "name": str(image.path),
+            "name": os.fsencode(image.path).decode("utf-8", "replace"),
             "picture": base64.b64encode(_thumbnail(image.path)).decode(),
             "captions": [
                 {
@@ -82,7 +82,7 @@ def write_page(
 def _thumbnail(path: Path) -> bytes:
     """The image as a small JPEG file."""
     image = load_image(path)
-    scale = min(1.0, THUMBNAIL_HEIGHT / image.shape[0])
+    scale = min(1.0, THUMBNAIL_HEIGHT / image.shape[0], THUMBNAIL_WIDTH / image.shape[1])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()

@@ -57,7 +57,12 @@ def retrieve(log_p: np.ndarray, image_of: Sequence[int]) -> dict[str, np.ndarray
     Args:
         log_p: (images, captions) float64.
         image_of: the image that each caption is about; every image has one or more.
+
+    Raises:
+        Error: a score is not a number.
     """
+    if np.isnan(log_p).any():
+        raise Error("log p of some pairs of image and caption is not a number; are the weights damaged?")
     scores = normalized(log_p)
     correct = np.arange(len(log_p))[:, None] == np.asarray(image_of)
     return {"caption_to_image": ranks(scores.T, correct.T), "image_to_caption": ranks(scores, correct)}
@@ -114,8 +119,8 @@ class ScoreTable:
     def _read(self) -> np.ndarray:
         try:
             with h5py.File(self._path) as file:
-                log_p, earlier = file["log_p"][...], json.loads(file.attrs["settings"])
-        except (OSError, KeyError, ValueError) as error:
+                log_p, earlier = file["log_p"][...], dict(json.loads(file.attrs["settings"]))
+        except (OSError, KeyError, ValueError, TypeError) as error:
             raise Error(f"{self._path}: not a file of scores of image-caption pairs ({error}); name another") from None
         for key in dict.fromkeys([*self._settings, *earlier]):
             if earlier.get(key) != self._settings.get(key):

@@ -129,11 +129,13 @@ def write_streams(
         the HDF5 files.
 
     Raises:
-        Error: there is no caption.
+        Error: there is no caption, or white space in the name of the folder.
         OSError: something cannot be written.
     """
     if not examples:
         raise Error(f"{folder}: there are no captions to write")
+    if any(character.isspace() for character in str(folder)):
+        raise Error(f"{str(folder)!r}: lists of HDF5 files are split at blanks; take a folder without any in its name")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = fill_streams(examples, streams, length)

@@ -62,9 +62,6 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
-    def __contains__(self, word: str) -> bool:
-        return word in self._indices
-
     def indices(self, words: Iterable[str]) -> list[int]:
         """The indices of words, without an `<EOS>` at the end; words that it lacks become `<unk>`.
 

@@ -140,3 +140,8 @@ def test_other_file_in_the_place_of_results(tmp_path):
     (tmp_path / "out.h5").write_text("letters")
     with pytest.raises(Error, match=r"out\.h5: not a results file of an evaluation"):
         opened(tmp_path / "out.h5", resume=True)
+    for settings in ("5", "[]", "{}", '{"models": 5}'):
+        with h5py.File(tmp_path / "out.h5", "w") as file:
+            file.attrs["settings"] = settings
+        with pytest.raises(Error, match=r"out\.h5: not a results file of an evaluation"):
+            opened(tmp_path / "out.h5", resume=True)

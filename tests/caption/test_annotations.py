@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrcn import Error
-from lrcn.caption.annotations import AnnotatedImage, choose, find_files, read_annotations
+from lrcn.caption.annotations import AnnotatedImage, choose, find_by_file, find_files, read_all, read_annotations
 
 COCO = {
     "info": {"year": 2014},
@@ -37,6 +37,52 @@ def coco(**changes) -> str:
 
 def test_coco(write):
     assert read_annotations(write(coco())) == [SEVEN, THREE]
+
+
+def test_a_mark_of_the_byte_order_and_blanks_before_json(write):
+    assert read_annotations(write(b"\xef\xbb\xbf\n " + coco(categories=[]).encode())) == [SEVEN, THREE]
+    assert read_annotations(write(b"\xef\xbb\xbfA dog.\n"))[0].sentences == ("A dog.",)
+
+
+def test_half_a_character(write):
+    found = read_annotations(write(coco(annotations=[{"image_id": 3, "caption": "A \ud83d dog"}]), "half"))
+    assert found[0].sentences == ("A ? dog",)
+
+
+def test_images_of_several_files_have_the_sentences_of_all(write):
+    tokens = write("three.jpg#0\tOne more dog\nfour.jpg#0\tA cow\n", "tokens")
+    assert read_all([write(coco()), tokens]) == [
+        SEVEN,
+        AnnotatedImage(3, "three.jpg", (*THREE.sentences, "One more dog")),
+        AnnotatedImage("four.jpg", "four.jpg", ("A cow",)),
+    ]
+    plain = [write("A dog.\nA cat.\n", "first"), write("One dog.\n", "second")]
+    assert [image.sentences for image in read_all(plain)] == [("A dog.",), ("A cat.",), ("One dog.",)]
+    other = write(coco(images=[{"id": 7, "file_name": "other.jpg"}], annotations=COCO["annotations"][1:2]), "other")
+    with pytest.raises(Error, match=r"image 7 is other.jpg here, seven.jpg before"):
+        read_all([write(coco()), other])
+
+
+def test_find_by_file():
+    images = [AnnotatedImage(k, name, ("A.",)) for k, name in enumerate(["a/x.png", "b/x.png", "y.png", ""])]
+    assert find_by_file(images, "some/b/x.png") is images[1]
+    assert find_by_file(images, "elsewhere/y.png") is images[2]
+    assert find_by_file(images, "z.png") is None
+    with pytest.raises(Error, match=r"c/x.png: may be a/x.png or b/x.png; name it with its folder"):
+        find_by_file(images, "c/x.png")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[" + "9" * 5000 + "]"], ids=["deep", "long"])
+def test_json_that_python_does_not_take(write, content):
+    with pytest.raises(Error, match="not JSON"):
+        read_annotations(write(content))
+
+
+def test_a_damaged_archive(write):
+    damaged = bytearray(gzip.compress(b"A dog.\n" * 1000))
+    damaged[12:20] = b"\xff" * 8
+    with pytest.raises(Error, match="it cannot be read"):
+        read_annotations(write(bytes(damaged), "damaged.gz"))
 
 
 def test_tokens(write):
@@ -119,8 +165,10 @@ def test_choose(write):
     assert choose([SEVEN, THREE], write("3\n\nseven.jpg\n", "split")) == [THREE, SEVEN]
     with pytest.raises(Error, match="split:2: image '5' is not among the annotated ones"):
         choose([SEVEN, THREE], write("3\n5\n", "split"))
-    with pytest.raises(Error, match="names no image"):
+    with pytest.raises(Error, match="list of images is empty"):
         choose([SEVEN, THREE], write("\n", "split"))
+    with pytest.raises(Error, match="a list of images is a text file"):
+        choose([SEVEN, THREE], write(b"\xff3\n", "split"))
 
 
 def test_find_files(tmp_path):

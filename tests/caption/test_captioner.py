@@ -22,6 +22,6 @@ def test_scores_of_captions(recorded, numerics, tolerance):
     captioner = recorded.captioner(numerics)
     captions = [caption["words"] for caption in recorded.values["captions"]]
     for descriptor, expected in zip(recorded.descriptors, recorded.caption_log_p, strict=True):
-        scores = captioner.word_log_probabilities(captions, np.tile(descriptor, (len(captions), 1)))
+        scores = captioner.decoder.word_log_probabilities(captions, np.tile(descriptor, (len(captions), 1)))
         assert [len(words) for words in scores] == [len(words) for words in captions]
         assert np.abs([sum(words) for words in scores] - expected).max() <= tolerance

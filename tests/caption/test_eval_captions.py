@@ -68,6 +68,18 @@ def test_scores(command, material):
     assert again == out
 
 
+def test_references_in_one_file_for_each_annotator(command, material):
+    pytest.importorskip("pycocoevalcap")
+    files = [material / "first.txt", material / "second.txt"]
+    files[0].write_text("a small dog runs here\na big cat sits there\n")
+    files[1].write_text("the red cow stands still\nthe old man walks on\n")
+    captions = [{"image_id": 1, "caption": "a small dog runs here"}, {"image_id": 2, "caption": "the old man walks on"}]
+    (material / "captions.json").write_text(json.dumps(captions))
+    status, out, _ = command("eval_captions.py", "--references", *files, "--captions", material / "captions.json")
+    assert status == 0
+    assert "2 captions, of 2 annotated images" in out and "BLEU-4      1.0000" in out
+
+
 def test_perplexity_of_a_captioning_model(command, material, model):
     arguments = ["--references", material / "references.token", "--images", material / "images", *model]
     status, out, err = command("eval_captions.py", *arguments, "--json", material / "scores.json")
@@ -114,6 +126,8 @@ def test_perplexity_of_an_ngram_model(command, material):
         (["--ngram", "x"], "--ngram needs --vocab"),
         (["--weights", "x", "--results", "y"], "--results needs --captions"),
         (["--captions", "nowhere.json"], "nowhere.json: No such file"),
+        (["--captions", "nowhere.json", "--json", "nowhere/out.json"], "nowhere/out.json: No such file"),
+        (["--captions", "nowhere.json", "--images", "x"], "--images needs --weights"),
         (["--weights", "nowhere.caffemodel"], "--vocab is missing"),
     ],
 )

@@ -79,9 +79,10 @@ def decoder():
     return Decoder(word_net(words=12, seed=5))
 
 
-def test_infinite_temperature_is_greedy_search(decoder):
+@pytest.mark.parametrize("temperature", [math.inf, 1e39])
+def test_infinite_temperature_is_greedy_search(decoder, temperature):
     images = descriptors(6)
-    samples = sample(decoder, images, Sampling(count=2, temperature=math.inf))
+    samples = sample(decoder, images, Sampling(count=2, temperature=temperature))
     greedy = beam_search(decoder, images, Beam(1))
     for (first, second), (expected,) in zip(samples, greedy, strict=True):
         assert first.words == second.words == expected.words
@@ -198,7 +199,11 @@ def test_a_beam_wider_than_the_vocabulary():
         (lambda: Beam(0), "a beam of 1 or more"),
         (lambda: Beam(5, groups=2), "cannot be divided into 2 equal groups"),
         (lambda: Beam(5, groups=0), "cannot be divided into 0"),
+        (lambda: Beam(5, length_penalty=1000), "length penalty of at most 100"),
+        (lambda: Beam(5, length_penalty=math.nan), "length penalty of at most 100"),
+        (lambda: Beam(5, groups=5, diversity=math.inf), "a finite diversity"),
         (lambda: Sampling(0), "1 or more samples"),
+        (lambda: Sampling(1, temperature=1e-50), "temperature above 0"),
         (lambda: Sampling(1, temperature=0), "temperature above 0"),
         (lambda: Sampling(1, temperature=math.nan), "temperature above 0"),
         (lambda: Sampling(1, top_k=0), "1 or more words"),

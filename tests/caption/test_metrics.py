@@ -150,6 +150,7 @@ def test_read_captions(tmp_path):
     ("content", "message"),
     [
         ("[", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("{}", "a list of captions was expected"),
         ("[]", "a list of captions was expected"),
         ("[5]", "entry 0: expected"),
@@ -158,6 +159,7 @@ def test_read_captions(tmp_path):
         ('[{"image": 5, "captions": [{"sentence": "A."}]}]', "entry 0: expected"),
         ('[{"image": "five.jpg", "captions": [{"sentence": "A."}]}]', "entry 0: the image is not annotated"),
         ('[{"image_id": [3], "caption": "A."}]', "entry 0: the image is not annotated"),
+        ('[{"image_id": true, "caption": "A."}]', "entry 0: the image is not annotated"),
         ('[{"image_id": 3, "caption": 5}]', "entry 0: the caption is no string"),
         (
             '[{"image_id": 3, "caption": "A"}, {"image_id": 3, "caption": "B"}]',

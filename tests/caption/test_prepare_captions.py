@@ -68,6 +68,8 @@ def test_the_same_twice(command, material):
         (["--images", "nowhere"], "none of the 3 annotated images is there"),
         (["--vocabulary", "nowhere.txt"], "No such file"),
         (["--split", "nowhere.txt"], "No such file"),
+        (["--name", "../t"], "the name of a split was expected"),
+        (["--name", ""], "the name of a split was expected"),
     ],
 )
 def test_problems_end_with_a_message(command, material, arguments, message):

@@ -204,3 +204,14 @@ def test_scores_of_other_settings_are_refused(tmp_path):
     path.write_text("no")
     with pytest.raises(lrcn.Error, match="not a file of scores"):
         ScoreTable((2, 3), path, {"words": "a"})
+    for kept in ("5", '["words"]'):
+        with h5py.File(path, "w") as file:
+            file["log_p"] = np.zeros((2, 3))
+            file.attrs["settings"] = kept
+        with pytest.raises(lrcn.Error, match="not a file of scores"):
+            ScoreTable((2, 3), path, {"words": "a"})
+
+
+def test_scores_that_are_no_numbers_rank_nothing():
+    with pytest.raises(lrcn.Error, match="not a number; are the weights damaged"):
+        retrieve(np.full((2, 3), np.nan), [0, 0, 1])

@@ -154,3 +154,9 @@ def test_padding_is_not_learnt(tmp_path, numerics):
 def test_no_captions(tmp_path):
     with pytest.raises(lrcn.Error, match="no captions"):
         write_streams(tmp_path, [])
+
+
+def test_a_folder_that_a_list_could_not_name(tmp_path):
+    with pytest.raises(lrcn.Error, match="take a folder without any in its name"):
+        write_streams(tmp_path / "my data", [Example([1], "")])
+    assert not any(tmp_path.iterdir())

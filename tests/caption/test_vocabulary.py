@@ -26,7 +26,7 @@ def test_words_that_are_not_in_it_are_unknown():
     vocabulary = Vocabulary(["a", "<unk>", "dog"])
     assert vocabulary.unknown == 2
     assert vocabulary.indices(["a", "cat", "dog"]) == [1, 2, 3]
-    assert "dog" in vocabulary and "cat" not in vocabulary
+    assert "dog" in vocabulary.words and "cat" not in vocabulary.words
     with pytest.raises(Error, match=r"'cat' is not among the 3 words of the vocabulary, nor is <unk>"):
         Vocabulary(["a", "dog"]).indices(["cat"])
 
