@@ -62,7 +62,7 @@ def load(
         raise Error(
             f"{source} has no weights for {_quoted(report.missing)}; "
             f"it has {_quoted(layer.name for layer in weights.layers)}. "
-            "Is this the network that the weights were trained for? allow_missing=True keeps initial values instead"
+            "Is this the network that the weights were trained for? Net(..., allow_missing=True) keeps initial values"
         )
     for name, parameters in blobs.items():
         if name in weights:
