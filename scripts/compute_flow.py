@@ -18,12 +18,14 @@ from lrcn.errors import Error
 from lrcn.flow import METHODS, flow_method, has_flow_images, write_flow_images
 from lrcn.flow.clips import find_clips
 from lrcn.flow.preview import write_preview
+from prototxt_import import check_destinations
 
 
 def main(argv: list[str] | None = None) -> int:
     """Make what is asked for; returns 1 when the flow of some clips could not be computed (they are named), else 0."""
     arguments = _parse(argv)
     method = flow_method(arguments.method, arguments.device)
+    check_destinations(arguments.preview)
     if arguments.output.resolve().is_relative_to(arguments.input.resolve()):
         raise Error(
             f"{arguments.output} lies in {arguments.input}, where flow images would be taken for frames; "

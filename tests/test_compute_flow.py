@@ -137,6 +137,12 @@ def test_preview(compute, frames, tmp_path):
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 100
 
 
+def test_a_preview_that_cannot_be_written_is_told_before_the_work(compute, frames, tmp_path):
+    result = compute(frames, "-o", tmp_path / "flow", "--preview", tmp_path / "absent" / "preview.png")
+    assert result.status == cli.EXIT_USER_ERROR
+    assert "absent/preview.png: No such file" in result.stderr and not (tmp_path / "flow").exists()
+
+
 def damage(folder, kind):
     images = sorted(folder.iterdir())
     if kind == "size":
