@@ -149,7 +149,10 @@ def write_images(images: Iterable[np.ndarray], folder: Path, prefix: str, first:
     """Write RGB uint8 images as FOLDER/PREFIX%04d.jpg, numbered from `first`; the folder is complete or absent.
 
     Nothing is read or written where the folder exists and holds something: returns False then, True otherwise.
+    Raises Error for an image that cannot be encoded, and where a file has the folder's name.
     """
+    if folder.exists() and not folder.is_dir():
+        raise Error(f"{folder}: a folder for images was expected, found a file; remove it or write elsewhere")
     if folder.is_dir() and any(folder.iterdir()):
         return False
     partial = folder.with_name(f".{folder.name}.partial")
@@ -168,15 +171,19 @@ def write_images(images: Iterable[np.ndarray], folder: Path, prefix: str, first:
     return True
 
 
-def read_image_file(path: Path) -> np.ndarray:
+def read_image_file(path: Path, *, keep_depth: bool = False) -> np.ndarray:
     """An image file as (height, width, 3) uint8 RGB, or (height, width) where it is grey.
 
-    Raises Error where it is not a whole image.
+    keep_depth: give a file of 16 bits per channel as uint16 instead.
+    Raises Error where it cannot be read or is not a whole image.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Error(f"{path}: {error.strerror}; an image was expected") from None
     # The decoder fills up a JPEG that breaks off with grey and only warns: look for the mark that ends the last scan.
     is_cut = content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_ANYDEPTH if keep_depth else 0)
     image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content and not is_cut else None
     if image is None:
         raise Error(f"{path}: not a readable image{' (it breaks off)' if is_cut else ''}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from lrcn.cli import run
 from lrcn.errors import Error
 from lrcn.flow import METHODS, compute_flow
+from lrcn.flow.clips import checked_frames
 from lrcn.flow.ground_truth import read_ground_truth, score_flow
 from lrcn.video import read_image_file
 
@@ -17,17 +18,23 @@ def main(argv: list[str] | None = None) -> int:
     for name, what in (("previous", "first frame"), ("following", "second frame"), ("truth", "flow between them")):
         parser.add_argument(name, type=Path, help=what)
     options = parser.parse_args(argv)
-    frames = [read_image_file(path) for path in (options.previous, options.following)]
+    frames = list(checked_frames((path, read_image_file(path)) for path in (options.previous, options.following)))
     truth, valid = read_ground_truth(options.truth)
+    if truth.shape[:2] != frames[0].shape[:2]:
+        raise Error(
+            f"{options.truth}: (height, width) of the frames expected, {frames[0].shape[:2]}, found {truth.shape[:2]}; "
+            "take the truth of these frames"
+        )
     if not valid.any():
         raise Error(f"{options.truth}: no valid point in it")
-    print(f"{'method':10} {'mean error':>12} {'outliers':>9} {'seconds':>8}")
+    lines = [f"{'method':10} {'mean error':>12} {'outliers':>9} {'seconds':>8}"]
     for method in METHODS:
         begin = time.perf_counter()
         flow = compute_flow(*frames, method)
         seconds = time.perf_counter() - begin
         error, outliers = score_flow(flow, truth, valid)
-        print(f"{method:10} {error:9.2f} px {outliers:9.1%} {seconds:8.2f}")
+        lines.append(f"{method:10} {error:9.2f} px {outliers:9.1%} {seconds:8.2f}")
+    print(*lines, sep="\n")
     return 0
 
 

@@ -15,36 +15,46 @@ from tqdm import tqdm
 
 from lrcn import cli
 from lrcn.errors import Error
-from lrcn.flow import METHODS, flow_method, write_flow_images
+from lrcn.flow import METHODS, flow_method, has_flow_images, write_flow_images
 from lrcn.flow.clips import find_clips
 from lrcn.flow.preview import write_preview
+from prototxt_import import check_destinations
 
 
 def main(argv: list[str] | None = None) -> int:
     """Make what is asked for; returns 1 when the flow of some clips could not be computed (they are named), else 0."""
     arguments = _parse(argv)
     method = flow_method(arguments.method, arguments.device)
+    check_destinations(arguments.preview)
+    if arguments.output.resolve().is_relative_to(arguments.input.resolve()):
+        raise Error(
+            f"{arguments.output} lies in {arguments.input}, where flow images would be taken for frames; "
+            "choose an -o outside of it"
+        )
     clips = find_clips(arguments.input)
-    present = [clip for clip in clips if (arguments.output / clip.place).exists()]
+    present = {clip.place for clip in clips if has_flow_images(arguments.output / clip.place)}
     if present and not arguments.resume:
         raise Error(
-            f"{arguments.output / present[0].place} is there already; "
+            f"{arguments.output / min(present)} is there already; "
             "--resume keeps what is complete and makes the rest, another -o starts anew"
         )
-    if arguments.preview:
-        write_preview(clips[0], arguments.preview, method)
-    failures = []
-    missing = [clip for clip in clips if clip not in present]
+    missing = [clip for clip in clips if clip.place not in present]
+    written, failures, preview = 0, [], arguments.preview
     with tqdm(total=sum(clip.expected_frames() for clip in missing), unit="frame", disable=None) as progress:
-        for clip in missing:
-            frames = _counted(clip.frames(), progress)
-            folder = arguments.output / clip.place
+        for clip in clips:
             try:
-                write_flow_images(frames, folder.parent, folder.name, method, arguments.workers)
+                if clip.place not in present:
+                    frames = _counted(clip.frames(), progress)
+                    folder = arguments.output / clip.place
+                    if not write_flow_images(frames, folder.parent, folder.name, method, arguments.workers):
+                        raise Error(f"{folder} holds something other than the clip's flow images; move it away")
+                    written += 1
+                if preview:
+                    write_preview(clip, preview, method)
+                    preview = None
             except Error as error:
                 failures.append(f"{clip.path}: {error}" if str(clip.path) not in str(error) else str(error))
-    done = len(missing) - len(failures)
-    print(f"{done} clips written to {arguments.output}, {len(present)} there already, {len(failures)} failed")
+    print(f"{written} clips written to {arguments.output}, {len(present)} there already, {len(failures)} failed")
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
     return cli.EXIT_FAILURE if failures else 0
@@ -74,7 +84,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--resume", action="store_true", help="go on after an interruption: keep complete clips")
     parser.add_argument(
-        "--preview", type=Path, metavar="PNG", help="also draw frames and flow of the first clip side by side"
+        "--preview", type=Path, metavar="PNG", help="also draw frames and flow of the first good clip side by side"
     )
     return parser.parse_args(argv)
 

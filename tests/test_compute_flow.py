@@ -77,12 +77,70 @@ def test_resume_keeps_what_is_complete(compute, frames, tmp_path):
     assert [path.name for path in (tmp_path / "flow" / "Surfing").iterdir()] == ["v_Surfing_g01_c01"]
 
 
+def test_resume_counts_only_folders_with_flow_images(compute, tmp_path):
+    """Of four clips one has an empty folder, one a file, one a folder of other things in its place, one none."""
+    for name in "abcd":
+        write_frames(tmp_path / "frames" / name, 2)
+    flow = tmp_path / "flow"
+    (flow / "b").mkdir(parents=True)
+    (flow / "c").touch()
+    (flow / "d").mkdir()
+    (flow / "d" / "notes.txt").touch()
+    result = compute(tmp_path / "frames", "-o", flow, "--resume")
+    assert result.status == cli.EXIT_FAILURE
+    assert "2 clips written" in result.stdout and "0 there already, 2 failed" in result.stdout
+    assert f"{flow / 'c'}: a folder for images was expected, found a file" in result.stderr
+    assert f"{flow / 'd'} holds something other than the clip's flow images" in result.stderr
+    assert sorted(path.name for path in flow.rglob("*.jpg")) == ["flow_image_a.0002.jpg", "flow_image_b.0002.jpg"]
+    assert "2 there already, 2 failed" in compute(tmp_path / "frames", "-o", flow, "--resume").stdout
+
+
+def test_a_clip_inside_another(compute, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_frames(tmp_path / "nest" / "a", 1)
+    write_frames(tmp_path / "nest" / "a" / "b")
+    for tree in ("nest", "nest/a"):
+        result = compute(tree, "-o", "flow")
+        assert result.status == cli.EXIT_USER_ERROR
+        assert "nest/a/b would be written into the folder of nest/a," in result.stderr
+        assert not (tmp_path / "flow").exists()
+
+
+def test_a_stray_image_beside_clips_does_not_hide_them(compute, frames, tmp_path):
+    cv2.imwrite(str(frames / "cover.jpg"), np.zeros((48, 64, 3), np.uint8))
+    result = compute(frames, "-o", tmp_path / "flow")
+    assert result.status == cli.EXIT_USER_ERROR
+    assert (
+        f"{frames / 'Juggling' / 'v_Juggling_g01_c01'} would be written into the folder of {frames}," in result.stderr
+    )
+
+
+@pytest.mark.parametrize("output", ["here", "here/flow", "elsewhere/../here/flow"])
+def test_output_inside_the_input(compute, tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    write_frames(tmp_path / "here")
+    result = compute("here", "-o", output, "--resume")
+    assert result.status == cli.EXIT_USER_ERROR
+    assert f"error: {output} lies in here" in result.stderr
+    assert not [path for path in (tmp_path / "here").iterdir() if path.is_dir()]
+
+
 def test_preview(compute, frames, tmp_path):
+    """Of the first good clip; one that is not good fails, as without a preview."""
+    damage(frames / "Juggling" / "v_Juggling_g01_c01", "single")
     picture = tmp_path / "preview.png"
-    assert compute(frames, "-o", tmp_path / "flow", "--preview", picture).status == 0
+    result = compute(frames, "-o", tmp_path / "flow", "--preview", picture)
+    assert result.status == cli.EXIT_FAILURE
+    assert "1 clips written" in result.stdout and "1 failed" in result.stdout
     image = cv2.imread(str(picture))
     assert image.shape[1] == 1200  # six columns
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 100
+
+
+def test_a_preview_that_cannot_be_written_is_told_before_the_work(compute, frames, tmp_path):
+    result = compute(frames, "-o", tmp_path / "flow", "--preview", tmp_path / "absent" / "preview.png")
+    assert result.status == cli.EXIT_USER_ERROR
+    assert "absent/preview.png: No such file" in result.stderr and not (tmp_path / "flow").exists()
 
 
 def damage(folder, kind):
@@ -99,6 +157,11 @@ def damage(folder, kind):
             cv2.imwrite(str(image), np.zeros((8, 64, 3), np.uint8))
     elif kind == "unreadable":
         images[1].write_bytes(b"no image")
+    elif kind == "link":
+        images[1].unlink()
+        images[1].symlink_to("absent.png")
+    elif kind == "folder":
+        (folder / "g.jpg").mkdir()
     elif kind == "cut":
         content = cv2.imencode(".jpg", frame(texture(1, 48, 64)))[1].tobytes()
         images[1].unlink()
@@ -113,6 +176,8 @@ def damage(folder, kind):
         ("grey", "c01.0002.png: a grey image"),
         ("small", "at least 10 pixels each way"),
         ("unreadable", "c01.0002.png: not a readable image"),
+        ("link", "c01.0002.png: No such file or directory; an image was expected"),
+        ("folder", "g.jpg: Is a directory; an image was expected"),
         ("cut", "c01.0002.jpg: not a readable image (it breaks off)"),
     ],
 )

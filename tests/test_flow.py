@@ -83,6 +83,23 @@ def test_unusable_input_is_named():
         compute_flow(texture(1), texture(1).astype(float))
 
 
+@pytest.mark.parametrize("height, width", [(4, 4), (100, 12), (15, 15), (15, 300), (13, 64)])
+def test_frames_too_small_for_dis(height, width):
+    """Of several sizes OpenCV's own ending is a crash."""
+    with pytest.raises(Error, match=f"DIS flow needs .* at least 16 pixels each way, found {width}x{height}"):
+        compute_flow(*np.zeros((2, height, width, 3), np.uint8), "dis")
+
+
+@pytest.mark.parametrize(
+    "method, height, width",
+    [("dis", 16, 16), ("dis", 16, 300), ("dis", 300, 16), ("farneback", 1, 1), ("farneback", 4, 4)],
+)
+def test_smallest_frames(method, height, width):
+    frames = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
+    flow = compute_flow(*frames, method)
+    assert flow.shape == (height, width, 2) and np.isfinite(flow).all()
+
+
 def test_one_image_per_pair_of_frames():
     image = texture(2)
     frames = [shifted(image, 2 * step, 0) for step in range(4)]

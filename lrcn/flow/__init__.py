@@ -7,7 +7,7 @@ y (down). The paper computes flow as Brox et al. 2004 ("brox"); OpenCV's "dis" (
 
 from .brox import Brox
 from .encoding import colour_flow, decode_flow, encode_flow
-from .images import flow_images, write_flow_images
+from .images import flow_images, has_flow_images, write_flow_images
 from .methods import METHODS, Method, compute_flow, flow_method
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "encode_flow",
     "flow_images",
     "flow_method",
+    "has_flow_images",
     "write_flow_images",
 ]

@@ -1,6 +1,6 @@
 """Clips to compute the flow of: folders of images and video files, in a tree of folders."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +23,8 @@ class Clip:
 
         Raises `Error` for a file that cannot be read, a grey image, frames of several sizes, and fewer than two.
         """
-        size, count = None, 0
-        for name, frame in self._named_frames():
-            if frame.ndim == 2:
-                raise Error(f"{name}: a grey image; flow is computed from RGB frames, convert it to RGB")
-            if size not in (None, frame.shape):
-                raise Error(
-                    f"{name} has {_pixels(frame.shape)}, the frame before it {_pixels(size)}; give all one size"
-                )
-            size = frame.shape
+        count = 0
+        for frame in checked_frames(self._named_frames()):
             count += 1
             yield frame
         if count < 2:
@@ -55,18 +48,30 @@ class Clip:
                 yield f"{self.path}, frame {number}", frame
 
 
-def find_clips(path: Path) -> list[Clip]:
-    """The clips at or below `path`, sorted: every folder that holds images, every video file.
+def checked_frames(named_frames: Iterable[tuple[str, np.ndarray]]) -> Iterator[np.ndarray]:
+    """The frames; raises `Error` with the name of one that is grey or has another size than the one before it."""
+    size = None
+    for name, frame in named_frames:
+        if frame.ndim == 2:
+            raise Error(f"{name}: a grey image; flow is computed from RGB frames, convert it to RGB")
+        if size not in (None, frame.shape):
+            raise Error(f"{name} has {_pixels(frame.shape)}, the frame before it {_pixels(size)}; give all one size")
+        size = frame.shape
+        yield frame
 
-    Hidden files and folders (unfinished ones among them) are passed over. Raises `Error` where there is no clip, and
-    where two would be written to one place.
+
+def find_clips(path: Path) -> list[Clip]:
+    """The clips at or below `path`, sorted: every folder that holds images, `path` itself too, every video file.
+
+    Hidden files and folders (unfinished ones among them) are passed over. Raises `Error` where there is no clip, where
+    two would be written to one place, and where one would be written into the folder of another.
     """
-    if path.is_file() or (path.is_dir() and list_images(path)):
-        return [Clip(path, Path(path.stem if path.is_file() else path.resolve().name))]
+    if path.is_file():
+        return [Clip(path, Path(path.stem))]
     if not path.is_dir():
         raise Error(f"{path}: no such folder or video")
     clips: dict[Path, Clip] = {}
-    for entry in sorted(path.rglob("*")):
+    for entry in [path, *sorted(path.rglob("*"))]:
         place = entry.relative_to(path)
         if any(part.startswith(".") for part in place.parts):
             continue
@@ -79,6 +84,15 @@ def find_clips(path: Path) -> list[Clip]:
             raise Error(f"{clip.path} and {entry} would be written to one folder, {place}; rename one of them")
     if not clips:
         raise Error(f"{path}: neither images nor videos in this folder or below it")
+    for clip in clips.values():
+        for outer in clip.place.parents:
+            if outer in clips:
+                raise Error(
+                    f"{clip.path} would be written into the folder of {clips[outer].path}, which has images of its own "
+                    "or is a video; move one of them away"
+                )
+    if Path() in clips:
+        return [Clip(path, Path(path.resolve().name))]
     return list(clips.values())
 
 

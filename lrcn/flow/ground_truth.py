@@ -2,21 +2,24 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..errors import Error
+from ..video import read_image_file
 
 
 def read_ground_truth(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     """Flow (height, width, 2) float64 in pixels, and where it was measured, (height, width) bool.
 
-    The file is a PNG of 16 bits: x and y as (value - 2^15) / 64, and validity.
+    The file is a PNG of 16 bits: x and y as (value - 2^15) / 64, and validity. Raises `Error` for another file.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != np.uint16 or image.ndim != 3:
-        raise Error(f"{path}: a PNG with three channels of 16 bits expected, in KITTI's coding of flow")
-    values = image[..., ::-1].astype(np.float64)
+    image = read_image_file(Path(path), keep_depth=True)
+    if image.dtype != np.uint16 or image.ndim != 3:
+        raise Error(
+            f"{path}: a PNG with three channels of 16 bits expected, in KITTI's coding of flow; found {image.dtype} "
+            f"of shape {image.shape}"
+        )
+    values = image.astype(np.float64)
     return (values[..., :2] - 2**15) / 64, values[..., 2] > 0
 
 

@@ -57,8 +57,17 @@ def write_flow_images(
 ) -> bool:
     """Write FOLDER/NAME/flow_image_NAME.0002.jpg and on: the authors' layout, numbered like the second frame of a pair.
 
-    The folder NAME appears when it is complete; one that is there already is left. Returns whether it was written now.
-    method, workers, errors: as `flow_images`.
+    The folder NAME appears when it is complete; one that holds something already is left. Returns whether it was
+    written now. method, workers, errors: as `flow_images`, and `Error` where NAME is a file.
     """
     images = flow_images(frames, method, workers)
-    return write_images(images, Path(folder) / name, f"flow_image_{name}.", first=2, quality=JPEG_QUALITY)
+    return write_images(images, Path(folder) / name, _prefix(name), first=2, quality=JPEG_QUALITY)
+
+
+def has_flow_images(folder: Path) -> bool:
+    """Whether this is a folder that `write_flow_images` wrote: one with the flow images of its name in it."""
+    return folder.is_dir() and any(entry.name.startswith(_prefix(folder.name)) for entry in folder.iterdir())
+
+
+def _prefix(name: str) -> str:
+    return f"flow_image_{name}."

@@ -10,9 +10,14 @@ from .brox import Brox
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
+DIS_LEAST_SIDE = 16  # two of its patches of 8 pixels, as its finest level is of half size; below OpenCV may crash
+
 
 def dis(previous: np.ndarray, following: np.ndarray) -> np.ndarray:
-    """OpenCV's DIS in its most careful preset."""
+    """OpenCV's DIS in its most careful preset. Raises `Error` for frames smaller than it can take."""
+    height, width = previous.shape[:2]
+    if min(height, width) < DIS_LEAST_SIDE:
+        raise Error(f"DIS flow needs frames of at least {DIS_LEAST_SIDE} pixels each way, found {width}x{height}")
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return estimator.calc(*_grey(previous, following), None)
 
