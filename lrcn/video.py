@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from .errors import Error
+from .image_files import decode_file
 
 FRAME_RATE = 30.0
 JPEG_QUALITY = 95
@@ -177,16 +178,8 @@ def read_image_file(path: Path, *, keep_depth: bool = False) -> np.ndarray:
     keep_depth: give a file of 16 bits per channel as uint16 instead.
     Raises Error where it cannot be read or is not a whole image.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise Error(f"{path}: {error.strerror}; an image was expected") from None
-    # The decoder fills up a JPEG that breaks off with grey and only warns: look for the mark that ends the last scan.
-    is_cut = content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_ANYDEPTH if keep_depth else 0)
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content and not is_cut else None
-    if image is None:
-        raise Error(f"{path}: not a readable image{' (it breaks off)' if is_cut else ''}")
+    image = decode_file(path, flags)
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

@@ -451,7 +451,7 @@ def test_image_list_problems_are_named(tmp_path):
     with pytest.raises(Error, match="new_height and new_width must be given together"):
         build(image_data(tmp_path, "new_height: 3"))
     (tmp_path / "image 1.png").write_bytes(b"no image")
-    with pytest.raises(Error, match=r"layer 'data'.*image 1.png: an image was expected"):
+    with pytest.raises(Error, match=r"layer 'data'.*image 1.png: not a readable image"):
         build(text)()
     (tmp_path / "image 1.png").unlink()
     with pytest.raises(Error, match=r"layer 'data'.*image 1.png: No such file"):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ..errors import Error
+from ..image_files import decode_file
 from ..resize import resize_image
 
 MEAN = (104.0, 117.0, 123.0)
@@ -48,13 +49,7 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
     Raises:
         Error: a file that is not there, cannot be decoded, or has other than 8 or 16 bits.
     """
-    try:
-        content = np.frombuffer(Path(path).read_bytes(), np.uint8)
-    except OSError as error:
-        raise Error(f"{path}: {error.strerror}; an image was expected") from None
-    image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if len(content) else None
-    if image is None:
-        raise Error(f"{path}: an image was expected, the file cannot be decoded")
+    image = decode_file(path, cv2.IMREAD_UNCHANGED)
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if image.dtype != np.uint8:

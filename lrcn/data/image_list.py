@@ -1,6 +1,5 @@
 """Images named in a list, as Caffe's ImageData layer hands them out."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -9,6 +8,7 @@ import numpy as np
 from prototxt_import import Message
 
 from ..errors import Error
+from ..image_files import decode_file
 from ..processes import ALONE, Processes
 from .files import read_lines
 from .generators import MersenneTwister, process_draw
@@ -81,7 +81,8 @@ class ImageListReader:
     def read_image(self, path: str) -> np.ndarray:
         """The image of a line of the list, resized: (channels, height, width) uint8, blue first. `Error` if none."""
         # Caffe puts folder and name together as text, with no separator.
-        image = decode_image(self._file(path), self.definition.is_color)
+        flags = cv2.IMREAD_COLOR if self.definition.is_color else cv2.IMREAD_GRAYSCALE
+        image = decode_file(self._file(path), flags)
         size = self._new_size(*image.shape[:2])
         if size is not None:
             image = cv2.resize(image, size)
@@ -132,18 +133,6 @@ def read_image_list(path: str) -> list[tuple[str, int]]:
             raise Error(f"{path}, line {number}: 'IMAGE LABEL' was expected, {line!r} was found")
         images.append((name, int(label)))
     return images
-
-
-def decode_image(path: str, color: bool) -> np.ndarray:
-    """An image file as (rows, columns) uint8, or with a last axis of blue, green, red. Raises `Error` with its name."""
-    try:
-        content = np.frombuffer(Path(path).read_bytes(), np.uint8)
-    except OSError as error:
-        raise Error(f"{path}: {error.strerror}; an image was expected") from None
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE) if len(content) else None
-    if image is None:
-        raise Error(f"{path}: an image was expected, the file cannot be decoded")
-    return image
 
 
 def channels_first(image: np.ndarray) -> np.ndarray:

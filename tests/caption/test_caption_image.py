@@ -106,7 +106,7 @@ def test_problems_of_the_users_making(run_script, model, pictures, tmp_path):
         return problem
 
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
-    assert "broken.jpg: an image was expected" in message(tmp_path / "broken.jpg")
+    assert "broken.jpg: not a readable image" in message(tmp_path / "broken.jpg")
     assert "no such file or folder" in message(tmp_path / "gone.jpg")
     (tmp_path / "short.txt").write_text("<unk>\na\n")
     assert "the vocabulary has 3 words with <EOS>, the word net 12" in message(pictures, vocab=tmp_path / "short.txt")

@@ -48,8 +48,10 @@ def test_sixteen_bits_become_eight(tmp_path, picture):
 def test_what_is_no_image(tmp_path, picture):
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "empty.jpg").touch()
-    for name in ("text.jpg", "empty.jpg"):
-        with pytest.raises(Error, match=rf"{name}: an image was expected, the file cannot be decoded"):
+    written(tmp_path / "cut.jpg", picture)
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-100])
+    for name in ("text.jpg", "empty.jpg", "cut.jpg"):
+        with pytest.raises(Error, match=rf"{name}: not a readable image"):
             load_image(tmp_path / name)
     with pytest.raises(Error, match=r"missing.jpg: No such file or directory; an image was expected"):
         load_image(tmp_path / "missing.jpg")
