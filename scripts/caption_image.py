@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from lrcn.caption.annotations import find_by_file, read_annotations
+from lrcn.caption.annotations import ImagesByFile, read_annotations
 from lrcn.caption.images import find_images
 from lrcn.caption.metrics import evaluate
 from lrcn.caption.options import (
@@ -76,10 +76,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def score(images: list[CaptionedImage], vocabulary: Vocabulary, references: Path) -> None:
     """Print how the first captions compare with what people wrote about the same images."""
-    annotated = read_annotations(references)
+    annotated = ImagesByFile(read_annotations(references))
     captions, sentences = {}, {}
     for image in images:
-        found = find_by_file(annotated, image.path)
+        found = annotated.find(image.path)
         captions[image.path] = vocabulary.sentence(image.captions[0].words)
         sentences[image.path] = found.sentences if found else ()
     print("\n".join(evaluate(captions, sentences).lines()))

@@ -142,9 +142,8 @@ class Store:
         try:
             with h5py.File(self.path) as file:
                 settings = json.loads(file.attrs["settings"])
-                settings["models"].items()
-            return settings
-        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+                return settings | {"models": dict(settings["models"])}
+        except (OSError, KeyError, ValueError, TypeError) as error:
             raise Error(f"{self.path}: not a results file of an evaluation ({error}); name another file") from None
 
     def _check_settings(self, earlier: dict | None, place: Path) -> None:

@@ -96,19 +96,28 @@ def choose(images: Sequence[AnnotatedImage], path: str | os.PathLike) -> list[An
     return chosen
 
 
-def find_by_file(images: Sequence[AnnotatedImage], path: str | os.PathLike) -> AnnotatedImage | None:
-    """The image whose file this is: of that name, in whatever folder; None if there is none.
+class ImagesByFile:
+    """Annotated images, to be found by the paths of their files in whatever folder."""
 
-    Raises:
-        Error: several have this name, in folders that the path does not tell apart.
-    """
-    parts = Path(path).parts
-    named = [image for image in images if image.name and Path(image.name).name == parts[-1]]
-    whole = [image for image in named if parts[-len(Path(image.name).parts) :] == Path(image.name).parts]
-    found = whole or named
-    if len(found) > 1:
-        raise Error(f"{path}: may be {found[0].name} or {found[1].name}; name it with its folder")
-    return found[0] if found else None
+    def __init__(self, images: Iterable[AnnotatedImage]):
+        self._by_name: dict[str, list[AnnotatedImage]] = {}
+        for image in images:
+            if image.name:
+                self._by_name.setdefault(os.path.basename(image.name), []).append(image)
+
+    def find(self, path: str | os.PathLike) -> AnnotatedImage | None:
+        """The image whose file this is; None if there is none.
+
+        Raises:
+            Error: several have this name, in folders that the path does not tell apart.
+        """
+        named = self._by_name.get(os.path.basename(path), [])
+        parts = Path(path).parts
+        whole = [image for image in named if parts[-len(Path(image.name).parts) :] == Path(image.name).parts]
+        found = whole or named
+        if len(found) > 1:
+            raise Error(f"{path}: may be {found[0].name} or {found[1].name}; name it with its folder")
+        return found[0] if found else None
 
 
 def find_files(images: Sequence[AnnotatedImage], folder: str | os.PathLike) -> dict[str, AnnotatedImage]:

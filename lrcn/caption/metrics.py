@@ -21,7 +21,7 @@ import numpy as np
 from prototxt_import import replacing
 
 from ..errors import Error
-from .annotations import AnnotatedImage, find_by_file, printable
+from .annotations import AnnotatedImage, ImagesByFile, printable
 
 METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr")
 
@@ -156,7 +156,7 @@ def read_captions(path: str | os.PathLike, images: Sequence[AnnotatedImage]) -> 
         raise Error(f"{path}: not JSON: {error}") from None
     if not isinstance(entries, list) or not entries:
         raise Error(f"{path}: a list of captions was expected, as caption_image.py writes it or in COCO's form")
-    ids = {image.id for image in images}
+    by_file, ids = ImagesByFile(images), {image.id for image in images}
     captions: dict[Key, str] = {}
     for number, entry in enumerate(entries):
         place = f"{path}: entry {number}"
@@ -164,7 +164,7 @@ def read_captions(path: str | os.PathLike, images: Sequence[AnnotatedImage]) -> 
             if "image_id" in entry:
                 image, caption = entry["image_id"], entry["caption"]
             else:
-                found = find_by_file(images, entry["image"])
+                found = by_file.find(entry["image"])
                 image, caption = found and found.id, entry["captions"][0]["sentence"]
         except (KeyError, IndexError, TypeError):
             raise Error(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrcn import Error
-from lrcn.caption.annotations import AnnotatedImage, choose, find_by_file, find_files, read_all, read_annotations
+from lrcn.caption.annotations import AnnotatedImage, ImagesByFile, choose, find_files, read_all, read_annotations
 
 COCO = {
     "info": {"year": 2014},
@@ -63,13 +63,14 @@ def test_images_of_several_files_have_the_sentences_of_all(write):
         read_all([write(coco()), other])
 
 
-def test_find_by_file():
+def test_images_by_file():
     images = [AnnotatedImage(k, name, ("A.",)) for k, name in enumerate(["a/x.png", "b/x.png", "y.png", ""])]
-    assert find_by_file(images, "some/b/x.png") is images[1]
-    assert find_by_file(images, "elsewhere/y.png") is images[2]
-    assert find_by_file(images, "z.png") is None
+    by_file = ImagesByFile(images)
+    assert by_file.find("some/b/x.png") is images[1]
+    assert by_file.find("elsewhere/y.png") is images[2]
+    assert by_file.find("z.png") is None
     with pytest.raises(Error, match=r"c/x.png: may be a/x.png or b/x.png; name it with its folder"):
-        find_by_file(images, "c/x.png")
+        by_file.find("c/x.png")
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, "[" + "9" * 5000 + "]"], ids=["deep", "long"])
