@@ -10,12 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import setuptools
 import torch
-from setuptools import setup
 from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
 
 CSRC = Path("csrc")
-OLDEST_TORCH = (2, 11)
+OLDEST = [(torch, (2, 11)), (setuptools, (77, 0))]  # setuptools that understands pyproject.toml's license
 
 # The exact path must round as baseline x86-64 Caffe did: no fused multiply-add, no fast-math, no -march=native.
 # Square roots vectorise only where they need not set errno; their bits are the same.
@@ -24,11 +24,18 @@ COMPILE_FLAGS = ["-O3", "-ffp-contract=off", "-fno-fast-math", "-fno-math-errno"
 COMPILE_FLAGS += ["-fopenmp"]
 COMPILE_FLAGS += ["-Wall", "-Wextra", "-Wno-unused-parameter"]
 
-torch_version = tuple(int(part) for part in torch.__version__.split(".")[:2])
-if torch_version < OLDEST_TORCH:
-    raise SystemExit(
-        f"torch {'.'.join(map(str, OLDEST_TORCH))} or later is needed to build, {torch.__version__} is here"
-    )
+
+def version(module) -> tuple[int, ...]:
+    """Major and minor version."""
+    return tuple(int(part) for part in module.__version__.split(".")[:2])
+
+
+for module, oldest in OLDEST:
+    if version(module) < oldest:
+        name, needed = module.__name__, ".".join(map(str, oldest))
+        raise SystemExit(
+            f"{name} {needed} or later is needed to build, {module.__version__} is here; pip install --upgrade {name}"
+        )
 
 
 def cuda_compiler() -> Path | None:
@@ -73,11 +80,11 @@ def extension() -> CppExtension:
     return CUDAExtension("lrcn._C", [str(path) for path in sources], extra_compile_args=flags, **options)
 
 
-setup(
+setuptools.setup(
     ext_modules=[extension()],
     install_requires=[
         # The extension is bound to the C++ interface of the torch that it was compiled against.
-        "torch=={}.{}.*".format(*torch_version),
+        "torch=={}.{}.*".format(*version(torch)),
         "numpy>=1.26",
         "h5py>=3.10",
         "opencv-python-headless>=4.9",

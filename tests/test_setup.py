@@ -83,3 +83,15 @@ def test_a_missing_piece_leaves_them_out_and_is_named(results, index):
     assert not any("cuda" in source for source in built["sources"]) and "nvcc" not in built["flags"]
     assert (message in built["said"]) == (torch_cuda is not None), "torch for CPUs only is nothing to warn of"
     assert forced["stopped"].startswith("FORCE_CUDA=1, but") and message in forced["stopped"]
+
+
+@pytest.mark.parametrize(
+    "package, given, oldest", [("torch", "2.10.0+cu128", "2.11"), ("setuptools", "65.5.0", "77.0")]
+)
+def test_a_package_too_old_to_build_with_is_named(package, given, oldest):
+    program = f"import runpy, {package}; {package}.__version__ = {given!r}; runpy.run_path('setup.py')"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"{package} {oldest} or later is needed to build, {given} is here; pip install --upgrade {package}\n"
+    )
