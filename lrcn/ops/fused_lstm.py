@@ -104,7 +104,7 @@ def lstm_step(
 def _autocast(x: Tensor, *others: Tensor | None) -> tuple[Tensor | None, ...]:
     """All of them in the dtype of autocast, where it is on; it leaves float64 alone."""
     tensors, device = (x, *others), x.device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+    if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device):
         return tensors
     dtype = torch.get_autocast_dtype(device)
     return tuple(
