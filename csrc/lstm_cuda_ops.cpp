@@ -61,28 +61,19 @@ Type* output(const Tensor& tensor) {
 }
 
 template <class S, class A>
-std::tuple<Tensor, Tensor, Tensor> recurrence(const Tensor& terms, const Tensor& cont, const Tensor& w_h,
-                                              const Tensor& c_0, bool tf32, bool keep_gates) {
+std::tuple<Tensor, Tensor> recurrence(const Tensor& terms, const Tensor& cont, const Tensor& w_h, const Tensor& c_0,
+                                      bool tf32, bool keep_gates) {
   const int64_t T = cont.size(0), N = cont.size(1), H = w_h.size(1);
   const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
   const Tensor h = at::empty({T, N, H}, w_h.options()), c = at::empty({T, N, H}, c_0.options());
-  const Tensor gates = at::empty({keep_gates ? T : 0, N, 4 * H}, c_0.options());
-  const lstm::Forward<S, A> sequence{T,
-                                     N,
-                                     H,
-                                     input<A>(terms),
-                                     input<A>(cont),
-                                     input<S>(w_h),
-                                     input<A>(c_0),
-                                     output<S>(h),
-                                     output<A>(c),
-                                     keep_gates ? output<A>(gates) : nullptr};
+  const lstm::Forward<S, A> sequence{
+      T, N, H, output<A>(terms), input<A>(cont), input<S>(w_h), input<A>(c_0), output<S>(h), output<A>(c), keep_gates};
   const lstm::Product product = product_of(w_h, tf32);
   const lstm::Plan plan = plan_of(lstm::Pass::forward, product, cont, w_h);
   if (plan.persistent) {
     const Tensor workspace = at::empty({plan.workspace}, w_h.options().dtype(at::kByte));
     C10_CUDA_CHECK(lstm::forward_persistent(sequence, plan, product, output<void>(workspace), stream));
-    return {h, c, gates};
+    return {h, c};
   }
   const bool one_step = T == 1;
   const Tensor continued = at::empty({one_step ? 0 : N, H}, w_h.options());
@@ -92,7 +83,7 @@ std::tuple<Tensor, Tensor, Tensor> recurrence(const Tensor& terms, const Tensor&
     C10_CUDA_CHECK(lstm::forward_cell(sequence, t, t > 0 ? input<A>(recurrent) : nullptr,
                                       t + 1 < T ? output<S>(continued) : nullptr, stream));
   }
-  return {h, c, gates};
+  return {h, c};
 }
 
 template <class S, class A>
@@ -135,8 +126,8 @@ std::tuple<Tensor, Tensor> recurrence_backward(const OptionalTensor& dh, const O
   return {d_terms, dc_0};
 }
 
-std::tuple<Tensor, Tensor, Tensor> lstm_recurrence_cuda(const Tensor& terms, const Tensor& cont, const Tensor& w_h,
-                                                        const Tensor& c_0, bool tf32, bool keep_gates) {
+std::tuple<Tensor, Tensor> lstm_recurrence_cuda(const Tensor& terms, const Tensor& cont, const Tensor& w_h,
+                                                const Tensor& c_0, bool tf32, bool keep_gates) {
   const c10::cuda::CUDAGuard guard(w_h.device());
   switch (w_h.scalar_type()) {
     case at::kDouble:

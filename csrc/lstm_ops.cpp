@@ -123,8 +123,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> lstm_forward(const Tensor& x,
   static const auto recurrence = c10::Dispatcher::singleton()
                                      .findSchemaOrThrow("lrcn::lstm_recurrence", "")
                                      .typed<decltype(lstm_recurrence_cpu)>();
-  auto [h, c, gates] = recurrence.call(terms, cont.contiguous(), w_h.contiguous(), c_0.contiguous(), tf32, keep_gates);
-  return {h, h[T - 1].clone(), c[T - 1].clone(), c, gates};
+  const auto [h, c] = recurrence.call(terms, cont.contiguous(), w_h.contiguous(), c_0.contiguous(), tf32, keep_gates);
+  return {h, h[T - 1].clone(), c[T - 1].clone(), c, keep_gates ? terms : at::empty({0, N, 4 * H}, terms.options())};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lstm_backward(
@@ -194,17 +194,15 @@ const A* data(const OptionalTensor& tensor) {
 
 // A single step needs no w_h: the terms of the first have its product.
 template <class A>
-std::tuple<Tensor, Tensor, Tensor> recurrence(const Tensor& terms, const Tensor& cont, const OptionalTensor& w_h,
-                                              const Tensor& c_0, bool keep_gates) {
+std::tuple<Tensor, Tensor> recurrence(const Tensor& terms, const Tensor& cont, const OptionalTensor& w_h,
+                                      const Tensor& c_0, bool keep_gates) {
   const int64_t T = cont.size(0), N = cont.size(1), H = c_0.size(1);
   const Tensor h = at::empty({T, N, H}, c_0.options()), c = at::empty_like(h);
-  const Tensor gates = at::empty({keep_gates ? T : 0, N, 4 * H}, c_0.options());
   const Tensor workspace = at::empty({lstm::forward_workspace_cpu<A>(N, H)}, c_0.options());
-  lstm::forward_cpu<A>(
-      {T, N, H, terms.const_data_ptr<A>(), cont.const_data_ptr<A>(), data<A>(w_h), c_0.const_data_ptr<A>(),
-       h.data_ptr<A>(), c.data_ptr<A>(), keep_gates ? gates.data_ptr<A>() : nullptr},
-      workspace.data_ptr<A>());
-  return {h, c, gates};
+  lstm::forward_cpu<A>({T, N, H, terms.data_ptr<A>(), cont.const_data_ptr<A>(), data<A>(w_h), c_0.const_data_ptr<A>(),
+                        h.data_ptr<A>(), c.data_ptr<A>(), keep_gates},
+                       workspace.data_ptr<A>());
+  return {h, c};
 }
 
 template <class A>
@@ -225,12 +223,12 @@ std::tuple<Tensor, Tensor> recurrence_backward(const OptionalTensor& dh, const O
 }  // namespace
 
 // The kernel computes in the dtype of the sums; 16-bit weights and h are converted on the way in and out.
-std::tuple<Tensor, Tensor, Tensor> lstm_recurrence_cpu(const Tensor& terms, const Tensor& cont, const Tensor& w_h,
-                                                       const Tensor& c_0, bool tf32, bool keep_gates) {
+std::tuple<Tensor, Tensor> lstm_recurrence_cpu(const Tensor& terms, const Tensor& cont, const Tensor& w_h,
+                                               const Tensor& c_0, bool tf32, bool keep_gates) {
   if (w_h.scalar_type() == at::kDouble) return recurrence<double>(terms, cont, w_h, c_0, keep_gates);
   const OptionalTensor weights = cont.size(0) > 1 ? OptionalTensor(w_h.to(at::kFloat)) : std::nullopt;
-  const auto [h, c, gates] = recurrence<float>(terms, cont, weights, c_0, keep_gates);
-  return {h.to(w_h.scalar_type()), c, gates};
+  const auto [h, c] = recurrence<float>(terms, cont, weights, c_0, keep_gates);
+  return {h.to(w_h.scalar_type()), c};
 }
 
 std::tuple<Tensor, Tensor> lstm_recurrence_backward_cpu(const OptionalTensor& dh, const OptionalTensor& dh_T,

@@ -31,9 +31,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> lstm_
     const Tensor& gates, bool tf32, bool caffe_gradient, std::array<bool, 8> wanted);
 
 // The recurrence, one function per device. All tensors dense, on one device, of the right shapes and dtypes, none of
-// them empty; `tf32` allows float32 products to be rounded to TF32. `gates` is an empty tensor unless they are kept.
-std::tuple<Tensor, Tensor, Tensor> lstm_recurrence_cpu(const Tensor& terms, const Tensor& cont, const Tensor& w_h,
-                                                       const Tensor& c_0, bool tf32, bool keep_gates);
+// them empty; `tf32` allows float32 products to be rounded to TF32. With `keep_gates` the terms become the gates.
+std::tuple<Tensor, Tensor> lstm_recurrence_cpu(const Tensor& terms, const Tensor& cont, const Tensor& w_h,
+                                               const Tensor& c_0, bool tf32, bool keep_gates);
 std::tuple<Tensor, Tensor> lstm_recurrence_backward_cpu(const OptionalTensor& dh, const OptionalTensor& dh_T,
                                                         const OptionalTensor& dc_T, const Tensor& cont,
                                                         const Tensor& w_h, const Tensor& c_0, const Tensor& c,

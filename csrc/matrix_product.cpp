@@ -38,9 +38,12 @@ Tensor one_dnn_weights(const Tensor& b, int64_t rows) {
   return reorder.call(b, rows);
 }
 
+// Whether the columns of a lie one after the other, as the rows of a transposed matrix.
+bool is_turned(const Tensor& a) { return a.stride(0) == 1 && a.stride(1) >= a.size(0) && !a.is_contiguous(); }
+
 // float32 rows without gaps. PyTorch turns a transposed matrix in one thread.
 Tensor dense_rows(const Tensor& a) {
-  if (a.stride(0) != 1 || a.stride(1) < a.size(0) || a.is_contiguous()) return a.contiguous();
+  if (!is_turned(a)) return a.contiguous();
   const Tensor rows = at::empty(a.sizes(), a.options());
   const float* from = a.const_data_ptr<float>();
   float* to = rows.mutable_data_ptr<float>();
@@ -48,6 +51,15 @@ Tensor dense_rows(const Tensor& a) {
     transpose(a.size(1), from, a.stride(1), to, a.size(1), begin, end);
   });
   return rows;
+}
+
+// a b^T of many rows. oneDNN takes b in rows or in columns, a in rows only: of a and of b a^T the smaller is turned.
+Tensor product_of_many_rows(const Tensor& a, const Tensor& b, const OptionalTensor& bias) {
+  const int64_t result = a.size(0) * b.size(0), to_turn = is_turned(b) ? b.numel() + result : result;
+  if (is_turned(a) && to_turn < a.numel() && b.size(0) >= MANY_ROWS && !bias) {
+    return dense_rows(one_dnn_product(dense_rows(b), a, {}).t());
+  }
+  return one_dnn_product(dense_rows(a), b, bias);
 }
 
 }  // namespace
@@ -59,7 +71,7 @@ Tensor PreparedWeights::product(const Tensor& a) const { return one_dnn_product(
 Tensor matrix_product(const Tensor& a, const Tensor& b, const OptionalTensor& bias) {
   const bool empty = a.numel() == 0 || b.numel() == 0;
   if (a.is_cpu() && a.scalar_type() == at::kFloat && a.size(0) >= MANY_ROWS && !empty) {
-    return one_dnn_product(dense_rows(a), b, bias);
+    return product_of_many_rows(a, b, bias);
   }
   return bias ? at::addmm(*bias, a, b.t()) : at::mm(a, b.t());
 }

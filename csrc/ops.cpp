@@ -86,8 +86,8 @@ TORCH_LIBRARY(lrcn, m) {
       " -> (Tensor dx, Tensor dw_x, Tensor db, Tensor dw_h, Tensor dx_static, Tensor dw_static, Tensor dh_0,"
       " Tensor dc_0)");
   m.def(
-      "lstm_recurrence(Tensor terms, Tensor cont, Tensor w_h, Tensor c_0, bool tf32, bool keep_gates)"
-      " -> (Tensor h, Tensor c, Tensor gates)");
+      "lstm_recurrence(Tensor(a!) terms, Tensor cont, Tensor w_h, Tensor c_0, bool tf32, bool keep_gates)"
+      " -> (Tensor h, Tensor c)");
   m.def(
       "lstm_recurrence_backward(Tensor? dh, Tensor? dh_T, Tensor? dc_T, Tensor cont, Tensor w_h, Tensor c_0, Tensor c,"
       " Tensor gates, bool tf32, bool caffe_gradient) -> (Tensor d_terms, Tensor dc_0)");

@@ -156,19 +156,31 @@ def test_matrix_product_keeps_what_torch_asks_of_ops():
         torch.library.opcheck(torch.ops.lrcn.matrix_product.default, (normal(rows, 7), normal(5, 7), normal(5)))
 
 
-@settings(max_examples=60, deadline=None)
+def part(turned: bool, rows: int, columns: int, top: int, left: int, seed: int) -> torch.Tensor:
+    """A matrix (rows, columns) inside a larger one, or inside the transpose of one."""
+    if turned:
+        return part(False, columns, rows, left, top, seed).t()
+    return normal(rows + top + 1, columns + left + 1, seed=seed)[top : top + rows, left : left + columns]
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    st.tuples(st.integers(16, 70), st.integers(1, 70), st.integers(1, 70)),
+    st.tuples(*[st.integers(1, 70)] * 3),
     st.tuples(*[st.integers(0, 20)] * 2),
+    st.tuples(*[st.booleans()] * 3),
     st.integers(0, 2**31),
 )
-def test_matrix_product_of_a_transposed_part_of_a_matrix_has_the_bits_of_a_copy(sizes, corner, seed):
+def test_matrix_product_of_parts_of_matrices_and_of_their_transposes(sizes, corner, choices, seed):
     rows, inner, columns = sizes
-    top, left = corner
-    b = normal(columns, inner, seed=seed)
-    a = normal(inner + top + 1, rows + left + 1, seed=seed + 1)[top : top + inner, left : left + rows].t()
-    found, expected = (torch.ops.lrcn.matrix_product(given, b) for given in (a, a.contiguous()))
-    assert torch.equal(found.view(torch.int32), expected.view(torch.int32))  # 0 ULP
+    a_turned, b_turned, with_bias = choices
+    a = part(a_turned, rows, inner, *corner, seed)
+    b = part(b_turned, columns, inner, *corner, seed + 1)
+    bias = normal(columns, seed=seed + 2) if with_bias else None
+    expected = a.double() @ b.double().t() + (bias.double() if with_bias else 0)
+    found = torch.ops.lrcn.matrix_product(a, b, bias)
+    assert found.is_contiguous()
+    # Up to 70 products of numbers of size 1, each sum of them rounded to 24 bits.
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("channels", [3, 32])

@@ -129,7 +129,7 @@ class Case:
         return [getattr(self, name).astype(np.float64) for name in names]
 
     def results(self, program, direction, device=TINY, threads=64, persistent=True, early_copies=False, bare=False):
-        """Of the kernels: (h, c, gates) or (d_terms, dc_0)."""
+        """Of the kernels: (h, c, what the terms have become) or (d_terms, dc_0)."""
         T, N, H = self.size
         S, A = DTYPES[self.storage]
         if direction == "forward":
@@ -180,8 +180,9 @@ def test_these_sizes_use_both_tiles(program, product, direction):
 @pytest.mark.parametrize("persistent", [True, False])
 def test_without_what_may_be_left_out(program, persistent):
     case = Case(4, 5, 13, "fma32")
-    h, c, _ = case.results(program, "forward", persistent=persistent, bare=True)
+    h, c, terms = case.results(program, "forward", persistent=persistent, bare=True)
     case.compare([h, c], [case.h, case.c])
+    assert terms.tobytes() == case.terms.tobytes(), "no gates were asked for"
     case.dh[:], case.dc_T[:] = 0, 0
     expected = backward(*case.wide("cont", "w_h", "c_0", "c", "gates", "dh", "dh_T", "dc_T"), caffe_gradient=True)
     case.compare(case.results(program, "backward", persistent=persistent, bare=True), expected)

@@ -21,15 +21,17 @@ template <class S, class A>
 struct Forward {
   int64_t steps, streams, hidden;  // T, N, H
 
-  const A* terms;  // (T, N, 4H): W_xc x_t + b_c + W_xc_static x_static, at the first step + W_hc (cont_1 h_0) as well;
-                   // gates in the order i, f, o, g, here as everywhere
-  const A* cont;   // (T, N): what each stream keeps of its past; multiplies, so that 0 times NaN stays NaN
-  const S* w_h;    // (4H, H): W_hc; not read where T is 1
-  const A* c_0;    // (N, H)
+  A* terms;       // (T, N, 4H): W_xc x_t + b_c + W_xc_static x_static, at the first step + W_hc (cont_1 h_0) as well;
+                  // gates in the order i, f, o, g, here as everywhere
+  const A* cont;  // (T, N): what each stream keeps of its past; multiplies, so that 0 times NaN stays NaN
+  const S* w_h;   // (4H, H): W_hc; not read where T is 1
+  const A* c_0;   // (N, H)
 
-  S* h;      // (T, N, H), written; step t + 1 goes on from the h of step t as it is stored here
-  A* c;      // (T, N, H), written
-  A* gates;  // (T, N, 4H), written: after their sigmoid and tanh, f with cont in it; null where no gradient is wanted
+  S* h;  // (T, N, H), written; step t + 1 goes on from the h of step t as it is stored here
+  A* c;  // (T, N, H), written
+
+  // Where a gradient is wanted: the gates are written over the terms, after their sigmoid and tanh, f with cont in it.
+  bool keep_gates;
 };
 
 // From the gradients of h, h_T and c_T (h_T is the last step of h once more). The products of whole sequences are the
@@ -43,7 +45,7 @@ struct Backward {
   const S* w_h;    // (4H, H); not read where T is 1
   const A* c_0;    // (N, H)
   const A* c;      // (T, N, H)
-  const A* gates;  // (T, N, 4H)
+  const A* gates;  // (T, N, 4H): what the terms have become
 
   const S* dh;          // (T, N, H), or null for zeros
   const S* dh_T;        // (N, H), or null for zeros

@@ -79,21 +79,22 @@ void forward_cells(const Forward<A, A>& s, int64_t t, const A* hidden, int64_t h
   const int64_t N = s.streams, H = s.hidden;
   for (int64_t n = begin; n < end; ++n) {
     const int64_t row = t * N + n;
-    const A *a = s.terms + row * 4 * H, *from_hidden = hidden + n * hidden_stride;
+    A* a = s.terms + row * 4 * H;
+    const A* from_hidden = hidden + n * hidden_stride;
     const A* c_previous = t == 0 ? s.c_0 + n * H : s.c + (row - N) * H;
     const A cont = s.cont[row];
-    A *gates = s.gates ? s.gates + row * 4 * H : nullptr, *c = s.c + row * H, *h = s.h + row * H;
+    A *c = s.c + row * H, *h = s.h + row * H;
 #pragma GCC ivdep
     for (int64_t d = 0; d < H; ++d) {
       const auto gate =
           gates_of<Fast>(a[d] + from_hidden[d], a[H + d] + from_hidden[H + d], a[2 * H + d] + from_hidden[2 * H + d],
                          a[3 * H + d] + from_hidden[3 * H + d], cont);
       const auto state = cell<Fast>(gate, c_previous[d]);
-      if (gates) {
-        gates[d] = gate.i;
-        gates[H + d] = gate.f;
-        gates[2 * H + d] = gate.o;
-        gates[3 * H + d] = gate.g;
+      if (s.keep_gates) {
+        a[d] = gate.i;
+        a[H + d] = gate.f;
+        a[2 * H + d] = gate.o;
+        a[3 * H + d] = gate.g;
       }
       c[d] = state.c;
       h[d] = state.h;

@@ -58,8 +58,8 @@ struct ForwardSteps {
     gpu::narrow(state.h, h);
     q.h[row * q.hidden + unit] = h;
     q.c[row * q.hidden + unit] = state.c;
-    if (q.gates) {
-      A* y = q.gates + row * 4 * q.hidden + unit;
+    if (q.keep_gates) {
+      A* y = q.terms + row * 4 * q.hidden + unit;
       y[0] = gates.i;
       y[q.hidden] = gates.f;
       y[2 * q.hidden] = gates.o;

@@ -123,7 +123,7 @@ class _LSTM:
             gates += term
         c = c[parent]
         cont = gates.new_ones(1, c[..., 0].numel())
-        h, c_t, _ = torch.ops.lrcn.lstm_recurrence(
+        h, c_t = torch.ops.lrcn.lstm_recurrence(
             gates.view(*cont.shape, -1), cont, self._w_h, c.view(-1, c.shape[-1]), False, False
         )
         return h.view(c.shape), c_t.view(c.shape)

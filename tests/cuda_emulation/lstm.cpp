@@ -6,7 +6,8 @@
 //
 // PASS is forward or backward, PRODUCT fma32, fma64 or tf32, STORAGE float, double or half. The arrays of a run follow
 // each other as in lstm.h, also those that may be null;
-// BARE passes null for the gates of the way forward, dh and dc_T, and asks for Caffe's gradient.
+// BARE keeps no gates on the way forward; on the way back it passes null for dh and dc_T, and asks for Caffe's
+// gradient.
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -60,13 +61,13 @@ struct Workspace {
 template <class S, class A>
 void forward(const Request& request, bool persistent, bool bare) {
   const auto [pass, product, T, N, H, device, threads] = request;
-  const auto terms = read<A>(T * N * 4 * H), cont = read<A>(T * N);
+  auto terms = read<A>(T * N * 4 * H);
+  const auto cont = read<A>(T * N);
   const auto w_h = read<S>(4 * H * H);
   const auto c_0 = read<A>(N * H);
   auto h = poisoned<S>(T * N * H);
-  auto c = poisoned<A>(T * N * H), gates = poisoned<A>(T * N * 4 * H);
-  const Forward<S, A> sequence{T,          N,          H,        terms.data(), cont.data(),
-                               w_h.data(), c_0.data(), h.data(), c.data(),     bare ? nullptr : gates.data()};
+  auto c = poisoned<A>(T * N * H);
+  const Forward<S, A> sequence{T, N, H, terms.data(), cont.data(), w_h.data(), c_0.data(), h.data(), c.data(), !bare};
   if (persistent) {
     const Plan plan = request.plan();
     if (!plan.persistent) std::exit(4);
@@ -88,7 +89,7 @@ void forward(const Request& request, bool persistent, bool bare) {
   }
   write(h);
   write(c);
-  write(gates);
+  write(terms);
 }
 
 template <class S, class A>

@@ -52,13 +52,13 @@ void check_product(const Kernel<A>& kernel, int64_t rows, int64_t inputs, int64_
 template <class A>
 void check_cells(const Kernel<A>& kernel, int64_t N, int64_t H) {
   const int64_t T = 3, stride = 4 * H + 5;
-  const auto terms = numbers<A>(T * N * 4 * H, 3), cont = numbers<A>(T * N, 4), c_0 = numbers<A>(N * H, 5);
+  const auto given_terms = numbers<A>(T * N * 4 * H, 3), cont = numbers<A>(T * N, 4), c_0 = numbers<A>(N * H, 5);
   const auto hidden = numbers<A>(N * stride, 6), dh = numbers<A>(T * N * H, 7);
-  std::vector<A> h(T * N * H), c(h), gates(T * N * 4 * H), next(N * H), d_terms(gates), dc(c_0);
-  const Forward<A, A> forward{T,       N,          H,        terms.data(), cont.data(),
-                              nullptr, c_0.data(), h.data(), c.data(),     gates.data()};
+  auto terms = given_terms;
+  std::vector<A> h(T * N * H), c(h), next(N * H), d_terms(terms), dc(c_0);
+  const Forward<A, A> forward{T, N, H, terms.data(), cont.data(), nullptr, c_0.data(), h.data(), c.data(), true};
   const Backward<A, A> backward{
-      T,         N,       H,       cont.data(), nullptr,        c_0.data(), c.data(), gates.data(),
+      T,         N,       H,       cont.data(), nullptr,        c_0.data(), c.data(), terms.data(),
       dh.data(), nullptr, nullptr, false,       d_terms.data(), dc.data()};
   for (int64_t t = 0; t < T; ++t) {
     kernel.forward_cells(forward, t, hidden.data(), stride, next.data(), 0, N);
@@ -68,7 +68,7 @@ void check_cells(const Kernel<A>& kernel, int64_t N, int64_t H) {
       for (int64_t d = 0; d < H; ++d) {
         const int64_t row = t * N + n, unit = row * H + d;
         A a[4];
-        for (int g = 0; g < 4; ++g) a[g] = terms[row * 4 * H + g * H + d] + hidden[n * stride + g * H + d];
+        for (int g = 0; g < 4; ++g) a[g] = given_terms[row * 4 * H + g * H + d] + hidden[n * stride + g * H + d];
         const A before = t == 0 ? c_0[n * H + d] : c[unit - N * H];
         const auto gate = gates_of<Fast>(a[0], a[1], a[2], a[3], cont[row]);
         const auto state = cell<Fast>(gate, before);
@@ -80,7 +80,7 @@ void check_cells(const Kernel<A>& kernel, int64_t N, int64_t H) {
             cell_backward<Fast>(gate, cont[row], before, state.c, dc_before[n * H + d], dh[unit] + later);
         const A expected[4] = {gradient.a_i, gradient.a_f, gradient.a_o, gradient.a_g};
         for (int g = 0; g < 4; ++g) {
-          expect("gate", g, gates[row * 4 * H + g * H + d],
+          expect("gate", g, terms[row * 4 * H + g * H + d],
                  g == 0   ? gate.i
                  : g == 1 ? gate.f
                  : g == 2 ? gate.o
