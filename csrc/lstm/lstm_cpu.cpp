@@ -142,7 +142,7 @@ int64_t forward_workspace_cpu(int64_t streams, int64_t hidden) {
 template <class A>
 int64_t backward_workspace_cpu(int64_t streams, int64_t hidden) {
   const auto product = backward_product<A>(streams, hidden);
-  return product.size() + streams * product.stride();
+  return product.size() + streams * product.stride() + hidden;
 }
 
 template <class A>
@@ -165,7 +165,8 @@ template <class A>
 void backward_cpu(const Backward<A, A>& sequence, A* workspace) {
   const int64_t T = sequence.steps, N = sequence.streams, H = sequence.hidden;
   const auto product = backward_product<A>(N, H);
-  A *dh = workspace, *panels = dh + N * product.stride();
+  A *dh = workspace, *panels = dh + N * product.stride(), *zeros = panels + product.size();
+  std::fill_n(zeros, H, A(0));
   A* dc = sequence.dc_0;  // as the gradient passes on its way back
   if (sequence.dc_T) {
     std::copy_n(sequence.dc_T, N * H, dc);
@@ -176,7 +177,7 @@ void backward_cpu(const Backward<A, A>& sequence, A* workspace) {
   for (int64_t t = T - 1; t >= 0; --t) {
     if (t < T - 1) product.run(sequence.d_terms + (t + 1) * N * 4 * H, panels, dh);
     parallel_for(N, streams_at_least(H), [&](int64_t begin, int64_t end) {
-      product.kernel.backward_cells(sequence, t, dh, product.stride(), dc, begin, end);
+      product.kernel.backward_cells(sequence, t, dh, product.stride(), zeros, dc, begin, end);
     });
   }
 }

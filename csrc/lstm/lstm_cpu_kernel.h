@@ -107,23 +107,24 @@ void forward_cells(const Forward<A, A>& s, int64_t t, const A* hidden, int64_t h
 }
 
 // The way back through the cells of step t of the streams begin..end. dh_next (N, dh_stride) is the gradient of
-// cont_{t+1} h_t from the step behind; dc (N, H) that of c_t, and becomes that of c_{t-1}.
+// cont_{t+1} h_t from the step behind; dc (N, H) that of c_t, and becomes that of c_{t-1}. `zeros` (H) stands for what
+// is null: a choice inside the loop would be made for every single cell.
 template <class A>
-void backward_cells(const Backward<A, A>& s, int64_t t, const A* dh_next, int64_t dh_stride, A* dc, int64_t begin,
-                    int64_t end) {
+void backward_cells(const Backward<A, A>& s, int64_t t, const A* dh_next, int64_t dh_stride, const A* zeros, A* dc,
+                    int64_t begin, int64_t end) {
   const int64_t N = s.streams, H = s.hidden;
   const bool last = t == s.steps - 1;
   for (int64_t n = begin; n < end; ++n) {
     const int64_t row = t * N + n;
     const A *gates = s.gates + row * 4 * H, *c = s.c + row * H;
     const A* c_previous = t == 0 ? s.c_0 + n * H : s.c + (row - N) * H;
-    const A* dh = s.dh ? s.dh + row * H : nullptr;
-    const A* dh_later = last ? (s.dh_T ? s.dh_T + n * H : nullptr) : dh_next + n * dh_stride;
+    const A* dh = s.dh ? s.dh + row * H : zeros;
+    const A* dh_later = last ? (s.dh_T ? s.dh_T + n * H : zeros) : dh_next + n * dh_stride;
     const A cont_next = last ? A(1) : s.cont[row + N], slope_cont = s.caffe_gradient ? A(1) : s.cont[row];
     A *d_terms = s.d_terms + row * 4 * H, *dc_n = dc + n * H;
 #pragma GCC ivdep
     for (int64_t d = 0; d < H; ++d) {
-      const A dh_all = (dh_later ? cont_next * dh_later[d] : A(0)) + (dh ? dh[d] : A(0));
+      const A dh_all = cont_next * dh_later[d] + dh[d];
       const Gates<A> gate{gates[d], gates[H + d], gates[2 * H + d], gates[3 * H + d]};
       const auto gradient = cell_backward<Fast>(gate, slope_cont, c_previous[d], c[d], dc_n[d], dh_all);
       d_terms[d] = gradient.a_i;

@@ -55,7 +55,7 @@ void check_cells(const Kernel<A>& kernel, int64_t N, int64_t H) {
   const auto given_terms = numbers<A>(T * N * 4 * H, 3), cont = numbers<A>(T * N, 4), c_0 = numbers<A>(N * H, 5);
   const auto hidden = numbers<A>(N * stride, 6), dh = numbers<A>(T * N * H, 7);
   auto terms = given_terms;
-  std::vector<A> h(T * N * H), c(h), next(N * H), d_terms(terms), dc(c_0);
+  std::vector<A> h(T * N * H), c(h), next(N * H), d_terms(terms), dc(c_0), zeros(H);
   const Forward<A, A> forward{T, N, H, terms.data(), cont.data(), nullptr, c_0.data(), h.data(), c.data(), true};
   const Backward<A, A> backward{
       T,         N,       H,       cont.data(), nullptr,        c_0.data(), c.data(), terms.data(),
@@ -63,7 +63,7 @@ void check_cells(const Kernel<A>& kernel, int64_t N, int64_t H) {
   for (int64_t t = 0; t < T; ++t) {
     kernel.forward_cells(forward, t, hidden.data(), stride, next.data(), 0, N);
     const auto dc_before = dc;
-    kernel.backward_cells(backward, t, hidden.data(), stride, dc.data(), 0, N);
+    kernel.backward_cells(backward, t, hidden.data(), stride, zeros.data(), dc.data(), 0, N);
     for (int64_t n = 0; n < N; ++n) {
       for (int64_t d = 0; d < H; ++d) {
         const int64_t row = t * N + n, unit = row * H + d;
