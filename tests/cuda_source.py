@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 from torch.utils.cpp_extension import COMMON_NVCC_FLAGS, include_paths
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -64,7 +65,9 @@ def check_ops(source: Path, folder: Path) -> None:
     configured.parent.mkdir(parents=True)
     configured.write_text("#pragma once\n#define C10_CUDA_BUILD_SHARED_LIBS\n")
     system = [word for path in (*torch_include, folder, toolkit) for word in ("-isystem", path)]
-    options = ["-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", f"-I{CSRC}"]
+    # torch 2.11 builds extensions in C++17; the headers of later ones need C++20.
+    standard = "c++17" if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 14) else "c++20"
+    options = [f"-std={standard}", "-fsyntax-only", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", f"-I{CSRC}"]
     run([gxx(), *options, *system, source])
 
 

@@ -188,6 +188,17 @@ def recurrence(terms, cont, w_h, c_0):
     return *torch.ops.lrcn.lstm_recurrence(gates, cont, w_h, c_0, False, True), gates
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gates_of_the_extremes(dtype):
+    values = [0.0, 1e-30, 1e-4, 20, 86, 87, 88, 89, 200, 709, 710, 1e5, 1e30, torch.inf]
+    a = torch.tensor([*values, *(-v for v in values), torch.nan], dtype=dtype)
+    H = len(a)
+    _, _, gates = recurrence(a.repeat(1, 1, 4), torch.ones(1, 1).to(dtype), a.new_zeros(4 * H, H), a.new_zeros(1, H))
+    sigmoid, tanh = torch.sigmoid(a.double()), torch.tanh(a.double())
+    expected = torch.cat([sigmoid, sigmoid, sigmoid, tanh]).to(dtype).view(1, 1, -1)
+    torch.testing.assert_close(gates, expected, rtol=1e-6, atol=1e-37, equal_nan=True)  # a few roundings
+
+
 def test_a_stream_has_the_same_bits_beside_any_others():
     generator = torch.Generator().manual_seed(0)
     terms, w_h = torch.randn(5, 53, 4 * 45, generator=generator), torch.randn(4 * 45, 45, generator=generator)

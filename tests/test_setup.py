@@ -92,6 +92,6 @@ def test_a_package_too_old_to_build_with_is_named(package, given, oldest):
     program = f"import runpy, {package}; {package}.__version__ = {given!r}; runpy.run_path('setup.py')"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY)
     assert ended.returncode == 1
-    assert ended.stderr == (
-        f"{package} {oldest} or later is needed to build, {given} is here; pip install --upgrade {package}\n"
+    assert ended.stderr.splitlines()[-1] == (
+        f"{package} {oldest} or later is needed to build, {given} is here; pip install --upgrade {package}"
     )
