@@ -183,6 +183,23 @@ def test_matrix_product_of_parts_of_matrices_and_of_their_transposes(sizes, corn
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(16, 70), st.integers(1, 70), st.integers(1, 70)),
+    st.tuples(*[st.integers(0, 20)] * 2),
+    st.integers(0, 2**31),
+)
+def test_matrix_product_of_a_transposed_part_of_a_matrix_has_the_bits_of_a_copy(sizes, corner, seed):
+    rows, inner, columns = sizes
+    a = part(True, rows, inner, *corner, seed + 1)
+    b, bias = normal(columns, inner, seed=seed), normal(columns, seed=seed + 2)  # with a bias it is always a that turns
+    found, expected = (torch.ops.lrcn.matrix_product(given, b, bias) for given in (a, a.contiguous()))
+    assert torch.equal(found.view(torch.int32), expected.view(torch.int32))  # 0 ULP
+    if inner <= columns:  # and where a is not larger than the result
+        found, expected = (torch.ops.lrcn.matrix_product(given, b) for given in (a, a.contiguous()))
+        assert torch.equal(found.view(torch.int32), expected.view(torch.int32))  # 0 ULP
+
+
 @pytest.mark.parametrize("channels", [3, 32])
 def test_gradients_of_a_convolution_are_those_of_the_formula_in_double(channels):
     x, weight = normal(2, channels, 11, 9), normal(6, channels, 3, 3, seed=1)

@@ -104,6 +104,7 @@ def lstm_step(
 def _autocast(x: Tensor, *others: Tensor | None) -> tuple[Tensor | None, ...]:
     """All of them in the dtype of autocast, where it is on; it leaves float64 alone."""
     tensors, device = (x, *others), x.device.type
+    # Not by is_autocast_available, which torch 2.11 cannot trace.
     if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device):
         return tensors
     dtype = torch.get_autocast_dtype(device)
